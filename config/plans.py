@@ -1,0 +1,107 @@
+"""The plan catalogue: what each plan weighs in the queue, may use and may have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+ALL_FEATURES = "all_features"
+"""A plan with this feature has every feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of a meter one period may use.
+
+    A hard limit refuses what would pass it. A soft one flags the organization and refuses at 110 %.
+    """
+
+    amount: int
+    hard: bool = True
+
+    @property
+    def ceiling(self) -> int:
+        """The amount at which reservations are refused."""
+        return self.amount if self.hard else self.amount * 11 // 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    name: str
+    weight: int
+    """Share of worker time relative to other tenants."""
+    cap: int
+    """Jobs of one tenant in flight per lane while others wait."""
+    soft_cap: int | None
+    """Jobs of one tenant in flight per lane when slots are idle; None is no cap."""
+    features: frozenset[str]
+    limits: Mapping[str, Limit]
+    """Meter to limit; a meter that is absent is unlimited."""
+    shortest_schedule: timedelta
+
+    def offers(self, feature: str) -> bool:
+        """Tell whether the plan includes *feature*."""
+        return feature in self.features or ALL_FEATURES in self.features
+
+
+_BASIC = frozenset({"basic_social", "basic_analytics"})
+_ADVANCED = _BASIC | {"advanced_analytics", "ai_content", "predictive_scoring"}
+
+STARTER = Plan(
+    name="starter",
+    weight=1,
+    cap=2,
+    soft_cap=8,
+    features=_BASIC,
+    limits=MappingProxyType(
+        {
+            "social_accounts": Limit(3),
+            "campaigns": Limit(5),
+            "users": Limit(3),
+            "storage_gb": Limit(5),
+            "api_calls_hour": Limit(1_000),
+            "posts_month": Limit(300),
+            "leads_scored_month": Limit(20_000),
+            "jobs_month": Limit(20_000, hard=False),
+            "worker_seconds_month": Limit(36_000, hard=False),
+        }
+    ),
+    shortest_schedule=timedelta(hours=1),
+)
+PROFESSIONAL = Plan(
+    name="professional",
+    weight=3,
+    cap=8,
+    soft_cap=32,
+    features=_ADVANCED,
+    limits=MappingProxyType(
+        {
+            "social_accounts": Limit(15),
+            "campaigns": Limit(50),
+            "users": Limit(15),
+            "storage_gb": Limit(50),
+            "api_calls_hour": Limit(10_000),
+            "posts_month": Limit(5_000),
+            "leads_scored_month": Limit(500_000),
+            "jobs_month": Limit(500_000, hard=False),
+            "worker_seconds_month": Limit(720_000, hard=False),
+        }
+    ),
+    shortest_schedule=timedelta(minutes=15),
+)
+ENTERPRISE = Plan(
+    name="enterprise",
+    weight=10,
+    cap=32,
+    soft_cap=None,
+    features=frozenset({ALL_FEATURES}),
+    limits=MappingProxyType({"api_calls_hour": Limit(100_000)}),
+    shortest_schedule=timedelta(minutes=1),
+)
+
+PLANS: Mapping[str, Plan] = MappingProxyType({plan.name: plan for plan in (STARTER, PROFESSIONAL, ENTERPRISE)})
+
+
+def cheapest_with(feature: str) -> Plan | None:
+    """Return the first plan in rising order that offers *feature*."""
+    return next((plan for plan in PLANS.values() if plan.offers(feature)), None)

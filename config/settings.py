@@ -1,0 +1,87 @@
+"""What an operator may set: one value per line, read from the environment (prefix ``GENIUS_``)."""
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, UrlConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout (or the installed tree)."""
+
+STACK_ENVIRONMENT = ROOT / "var" / "stack.env"
+"""Written by ``genius up``, so that stock commands in another shell find the running stack."""
+
+BrokerDsn = Annotated[RedisDsn, UrlConstraints(allowed_schemes=["redis", "rediss"])]
+LongSecret = Annotated[SecretStr, Field(min_length=32)]
+
+
+class Settings(BaseSettings):
+    """Process configuration. A value without a default has no safe default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENIUS_",
+        env_file=(STACK_ENVIRONMENT, ROOT / ".env"),
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    database_url: PostgresDsn = Field(repr=False)
+    """Application role: must not own the tables and must not have BYPASSRLS."""
+
+    owner_database_url: PostgresDsn | None = Field(default=None, repr=False)
+    """Role that owns the tables. Only migrations need it; leave it out of intake and workers."""
+
+    relay_database_url: PostgresDsn | None = Field(default=None, repr=False)
+    """Role ``genius_relay``. Without it the relay takes the owner's URL and drops to that role."""
+
+    redis_url: BrokerDsn = Field(repr=False)
+    """Redis that carries the queues. Losing it loses no job."""
+
+    jwt_secret: LongSecret
+    """Verifies (and, for ``genius token``, signs) HS256 tokens."""
+
+    seal_secret: LongSecret
+    """Signs the tenant binding of a database session; the migration stores it where only the owner reads."""
+
+    pointer_secret: LongSecret
+    """Signs the pointers that travel through the broker."""
+
+    credential_secret: LongSecret
+    """Master key of the tokens of social accounts at rest."""
+
+    environment: Literal["development", "test", "production"] = "production"
+
+    lease_time: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(seconds=1))
+    """A job not renewed for this long is given to another worker."""
+
+    relay_interval: timedelta = Field(default=timedelta(seconds=2), gt=timedelta(0))
+    """Pause between two passes of the relay."""
+
+    database_pool_size: int = Field(default=10, ge=1)
+    """Connections per process that stay open; as many again may open for a burst."""
+
+    statement_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    """A statement that takes longer is cancelled by Postgres."""
+
+    broker_timeout: timedelta = Field(default=timedelta(seconds=1), gt=timedelta(0))
+    """A submit waits this long for Redis at most; the relay publishes what could not be."""
+
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """A larger request body is refused with 413."""
+
+    stand_in_url: str | None = None
+    """Send every social post to this stand-in server instead of the platforms (demo and tests)."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    log_format: Literal["json", "console"] = "json"
+
+
+@cache
+def get_settings() -> Settings:
+    """Read the environment once per process."""
+    return Settings()

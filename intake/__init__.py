@@ -1,0 +1,1 @@
+"""Thin HTTP: authenticate, check, record, publish, answer."""

@@ -1,0 +1,1 @@
+"""Tables, and the only doors to them."""

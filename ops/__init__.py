@@ -1,0 +1,1 @@
+"""The `genius` command: embedded stack, demo, tokens, live view."""

@@ -1,0 +1,1 @@
+"""The business: what each kind of job does."""

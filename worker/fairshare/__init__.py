@@ -1,0 +1,1 @@
+"""The fair-share Kombu transport: knows Redis and Kombu only."""

@@ -1,0 +1,67 @@
+"""What a job kind is, and the decorator that makes a function the body of one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from worker.context import Completion, DatabaseJob, OutsideJob
+
+PayloadT = TypeVar("PayloadT", bound=BaseModel)
+
+
+class Lane(StrEnum):
+    """A lane is a Celery queue with its own fair share among tenants."""
+
+    SOCIAL = "social"
+    SCORING = "scoring"
+    ANALYTICS = "analytics"
+    QUOTA = "quota"
+    SYSTEM = "system"
+
+
+class Effects(StrEnum):
+    """Where a kind leaves its effects; decides how an attempt is made to count once."""
+
+    DATABASE = "database"
+    OUTSIDE = "outside"
+
+
+def one_per_job(_: BaseModel) -> int:
+    """Return the quantity of a kind whose meter counts jobs."""
+    return 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobKind(Generic[PayloadT]):
+    """Everything about a kind of job but its body.
+
+    Args:
+        name: ``area.verb``; fixed for ever, since recorded jobs carry it.
+        payload: Model that validates what a tenant submits.
+        permission: What the caller's token must grant to submit it; None is a kind no tenant submits.
+        feature: Plan feature that gates it; None is every plan.
+        meter: Quota meter it reserves from at submission, besides ``jobs_month``.
+        quantity: How much of the meter a payload reserves.
+        backoff: Ceiling of the first retry's random delay; doubles with each attempt up to an hour.
+        time_limit: A run longer than this is stopped and counts as failed.
+    """
+
+    name: str
+    payload: type[PayloadT]
+    lane: Lane
+    effects: Effects
+    permission: str | None
+    feature: str | None = None
+    meter: str | None = None
+    quantity: Callable[[PayloadT], int] = one_per_job
+    max_attempts: int = 5
+    backoff: timedelta = timedelta(seconds=2)
+    time_limit: timedelta = timedelta(minutes=5)
+
+
+DatabaseBody = Callable[[DatabaseJob, PayloadT], Completion]
+OutsideBody = Callable[[OutsideJob, PayloadT], Completion]
