@@ -1,0 +1,100 @@
+"""Every kind of job: name, payload, lane, gate and meter. No bodies, so that the intake can import it."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from tasks.payloads import AccountQuota, Nothing, PublishPost, Rollup, ScoreLeads, TrainModel
+from worker.job import Effects, JobKind, Lane
+
+PUBLISH_POST = JobKind(
+    name="social.publish_post",
+    payload=PublishPost,
+    lane=Lane.SOCIAL,
+    effects=Effects.OUTSIDE,
+    permission="publish_posts",
+    feature="basic_social",
+    meter="posts_month",
+    max_attempts=8,
+    backoff=timedelta(seconds=5),
+    time_limit=timedelta(minutes=2),
+)
+
+SCORE_LEADS = JobKind(
+    name="leads.score",
+    payload=ScoreLeads,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission="score_leads",
+    meter="leads_scored_month",
+    quantity=lambda payload: payload.most,
+)
+
+TRAIN_MODEL = JobKind(
+    name="leads.train_model",
+    payload=TrainModel,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission="score_leads",
+    feature="predictive_scoring",
+    max_attempts=3,
+    time_limit=timedelta(minutes=15),
+)
+
+ROLLUP = JobKind(
+    name="analytics.rollup",
+    payload=Rollup,
+    lane=Lane.ANALYTICS,
+    effects=Effects.DATABASE,
+    permission="manage_analytics",
+    feature="basic_analytics",
+)
+
+ACCOUNT_QUOTA = JobKind(
+    name="quota.account",
+    payload=AccountQuota,
+    lane=Lane.QUOTA,
+    effects=Effects.DATABASE,
+    permission="view_usage",
+)
+
+RELAY_TICK = JobKind(
+    name="system.relay_tick",
+    payload=Nothing,
+    lane=Lane.SYSTEM,
+    effects=Effects.OUTSIDE,
+    permission=None,
+    max_attempts=1,
+    time_limit=timedelta(minutes=1),
+)
+
+RETENTION = JobKind(
+    name="system.retention",
+    payload=Nothing,
+    lane=Lane.SYSTEM,
+    effects=Effects.DATABASE,
+    permission=None,
+    time_limit=timedelta(minutes=30),
+)
+
+CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            PUBLISH_POST,
+            SCORE_LEADS,
+            TRAIN_MODEL,
+            ROLLUP,
+            ACCOUNT_QUOTA,
+            RELAY_TICK,
+            RETENTION,
+        )
+    }
+)
+"""Name to kind."""
+
+TENANT_CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
+    {name: kind for name, kind in CATALOG.items() if kind.permission is not None}
+)
+"""The kinds a tenant may submit."""

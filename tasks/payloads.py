@@ -1,0 +1,122 @@
+"""What a tenant sends with each kind of job.
+
+The intake validates these in strict JSON mode; a worker reads the recorded JSON back with ``model_validate``.
+"""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
+
+LEADS_PER_JOB = 5_000
+"""One job scores so many leads at most; more leads are more jobs, which the fair share can interleave."""
+
+MEDIA_PER_POST = 10
+LONGEST_POST = 63_206
+"""Characters: the longest text any platform takes (Facebook). The platform's own limit is checked later."""
+
+PeriodMeter = Literal["posts_month", "leads_scored_month", "jobs_month", "worker_seconds_month"]
+"""A meter that starts again with each billing period."""
+
+
+def storable(text: str) -> str:
+    """Refuse what Postgres cannot store."""
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(storable)]
+
+
+class Payload(BaseModel):
+    """Base of every payload: unknown fields are refused, and errors do not repeat the input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Nothing(Payload):
+    """A kind that needs no input."""
+
+
+class Media(Payload):
+    """One picture or film that goes with a post."""
+
+    url: Annotated[HttpUrl, Field(max_length=2_048)]
+    alt_text: Annotated[Text, Field(max_length=2_000)] = ""
+
+
+class PublishPost(Payload):
+    """Publish a post that exists (`post_id`), or one written here (`account_id` and `text`).
+
+    A post written here is stored under the id of its job, so that a second attempt finds it.
+    To publish later, give the job a `run_at`.
+    """
+
+    post_id: UUID | None = None
+    account_id: UUID | None = None
+    text: Annotated[Text, Field(min_length=1, max_length=LONGEST_POST)] | None = None
+    media: Annotated[tuple[Media, ...], Field(max_length=MEDIA_PER_POST)] = ()
+
+    @model_validator(mode="after")
+    def one_source(self) -> Self:
+        """Refuse both sources at once, and half of one."""
+        written = self.account_id is not None or self.text is not None or bool(self.media)
+        if self.post_id is not None and written:
+            raise ValueError("give either post_id, or account_id and text; not both")
+        if self.post_id is None and (self.account_id is None or self.text is None):
+            raise ValueError("give post_id of a stored post, or account_id and text of a new one")
+        return self
+
+
+class ScoreLeads(Payload):
+    """Score the leads named by `lead_ids`, or with `all` those scored longest ago (never scored ones first).
+
+    `limit` bounds how many `all` takes; run it again for the rest.
+    """
+
+    lead_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=LEADS_PER_JOB)] | None = None
+    all: StrictBool = False
+    limit: Annotated[StrictInt, Field(ge=1, le=LEADS_PER_JOB)] = LEADS_PER_JOB
+
+    @model_validator(mode="after")
+    def one_choice(self) -> Self:
+        """Refuse none and both of the two ways to choose leads."""
+        if (self.lead_ids is not None) == self.all:
+            raise ValueError("give either lead_ids, or all: true")
+        return self
+
+    @property
+    def most(self) -> int:
+        """How many leads it scores at most: what it reserves. The body reports how many it did."""
+        return self.limit if self.lead_ids is None else len(set(self.lead_ids))
+
+
+class TrainModel(Payload):
+    """Train the organization's own predictive model on its converted and lost leads."""
+
+
+class Rollup(Payload):
+    """Bring the organization's rollups up to date, with events received before `until` (default: all)."""
+
+    until: AwareDatetime | None = None
+
+
+class AccountQuota(Payload):
+    """Compare the ledger with what a period says was used, and mend the difference."""
+
+    meter: PeriodMeter | None = None
+    """None is every meter."""
+    period: date | None = None
+    """A day within the period; None is the current one."""
