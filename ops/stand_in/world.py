@@ -1,0 +1,125 @@
+"""What the stand-in remembers: accounts, their records, tokens, limits and planted faults."""
+
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ops.stand_in.fault import Fault
+
+Status = Literal["active", "takendown", "deactivated"]
+
+
+@dataclass(slots=True)
+class Window:
+    """A fixed window of points, as the platforms count them."""
+
+    limit: int
+    seconds: float
+    used: int = 0
+    resets_at: float = 0.0
+
+    def take(self, points: int) -> bool:
+        """Charge *points*; False leaves the window as it was."""
+        now = time.time()
+        if now >= self.resets_at:
+            self.used, self.resets_at = 0, now + self.seconds
+        if self.used + points > self.limit:
+            return False
+        self.used += points
+        return True
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+
+@dataclass(slots=True)
+class Record:
+    """One thing that an account published."""
+
+    key: str
+    value: dict[str, Any]
+    cid: str
+    created_at: float
+
+
+@dataclass(slots=True)
+class Account:
+    platform: str
+    handle: str
+    identifier: str
+    """The platform's own id: a DID, a number."""
+    password: str
+    window: Window
+    status: Status = "active"
+    records: dict[str, Record] = field(default_factory=dict)
+    access: dict[str, float] = field(default_factory=dict)
+    """Access token to the moment it expires."""
+    refresh: set[str] = field(default_factory=set)
+    idempotency: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """Idempotency key to (moment of use, record key)."""
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def grant(self, ttl: float) -> tuple[str, str]:
+        """Issue an access token good for *ttl* seconds and a refresh token good for one use."""
+        access, refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        self.access[access] = time.time() + ttl
+        self.refresh.add(refresh)
+        return access, refresh
+
+
+@dataclass(slots=True)
+class World:
+    """All state of one server; one event loop touches it, so nothing is locked."""
+
+    token_seconds: float = 7_200.0
+    honours_idempotency: bool = True
+    """Not every Mastodon-compatible server does."""
+    limits: dict[str, tuple[int, float]] = field(
+        default_factory=lambda: {"bluesky": (5_000, 3_600.0), "mastodon": (300, 300.0)}
+    )
+    accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    serial: int = 1_000
+
+    def next_number(self) -> int:
+        """Return a number never returned before, rising."""
+        self.serial += 1
+        return self.serial
+
+    def add_account(self, platform: str, handle: str, password: str) -> Account:
+        """Create the account, or return the one that exists."""
+        known = self.accounts.get((platform, handle))
+        if known is not None:
+            return known
+        number = self.next_number()
+        limit, seconds = self.limits[platform]
+        account = Account(
+            platform=platform,
+            handle=handle,
+            identifier=f"did:plc:standin{number:017d}" if platform == "bluesky" else str(number),
+            password=password,
+            window=Window(limit, seconds),
+        )
+        self.accounts[platform, handle] = account
+        return account
+
+    def holder(self, platform: str, token: str) -> Account | None:
+        """Return the account that was ever granted the access token."""
+        return next((a for (p, _), a in self.accounts.items() if p == platform and token in a.access), None)
+
+    def named(self, platform: str, name: str) -> Account | None:
+        """Return the account with this handle or identifier."""
+        return next(
+            (a for (p, _), a in self.accounts.items() if p == platform and name in (a.handle, a.identifier)),
+            None,
+        )
+
+    def strike(self, platform: str, operation: str, handle: str | None) -> Fault | None:
+        """Spend and return the first planted fault that matches the call."""
+        fault = next((f for f in self.faults if f.matches(platform, operation, handle)), None)
+        if fault is not None:
+            fault.times -= 1
+        return fault
