@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tasks.payloads import AccountQuota, Nothing, PublishPost, Rollup, ScoreLeads, TrainModel
-from worker.job import Effects, JobKind, Lane
+from worker.context import Effects
+from worker.job import JobKind, Lane
 
 PUBLISH_POST = JobKind(
     name="social.publish_post",

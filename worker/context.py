@@ -4,10 +4,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
+
+
+class Effects(StrEnum):
+    """Where a kind leaves its effects; decides how an attempt is made to count once."""
+
+    DATABASE = "database"
+    OUTSIDE = "outside"
 
 
 class JobError(Exception):

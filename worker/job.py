@@ -8,9 +8,15 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from worker.context import Completion, DatabaseJob, OutsideJob
+from worker.app import app
+from worker.context import Completion, Effects
+from worker.execution import execute
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
+BodyT = TypeVar("BodyT", bound=Callable[..., Completion])
+
+HARD_LIMIT_GRACE = timedelta(seconds=10)
+"""Between asking a run to stop and stopping its process."""
 
 
 class Lane(StrEnum):
@@ -21,13 +27,6 @@ class Lane(StrEnum):
     ANALYTICS = "analytics"
     QUOTA = "quota"
     SYSTEM = "system"
-
-
-class Effects(StrEnum):
-    """Where a kind leaves its effects; decides how an attempt is made to count once."""
-
-    DATABASE = "database"
-    OUTSIDE = "outside"
 
 
 def one_per_job(_: BaseModel) -> int:
@@ -63,5 +62,19 @@ class JobKind(Generic[PayloadT]):
     time_limit: timedelta = timedelta(minutes=5)
 
 
-DatabaseBody = Callable[[DatabaseJob, PayloadT], Completion]
-OutsideBody = Callable[[OutsideJob, PayloadT], Completion]
+def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
+    """Make a function ``(job, payload) -> Completion`` the body of *kind*, run by a Celery task of its name.
+
+    The first parameter is a ``DatabaseJob`` or an ``OutsideJob``, as the kind's effects say.
+    """
+
+    def decorate(body: BodyT) -> BodyT:
+        def run(*pointer: object) -> None:
+            execute(kind, body, pointer)
+
+        soft_s = kind.time_limit.total_seconds()
+        hard_s = soft_s + HARD_LIMIT_GRACE.total_seconds()
+        app.task(run, name=kind.name, typing=False, soft_time_limit=soft_s, time_limit=hard_s)
+        return body
+
+    return decorate
