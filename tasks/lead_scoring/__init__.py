@@ -1,0 +1,1 @@
+"""Lead scoring: fit and engagement, grade, bucket and the reasons for them."""

@@ -1,0 +1,111 @@
+"""An organization's scoring rules: fit by fields, engagement by events, and the limits of a score."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+Label = Annotated[str, Field(min_length=1, max_length=120)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Points = Annotated[int, Field(ge=-100, le=100)]
+Share = Annotated[int, Field(ge=0, le=100)]
+Value = str | int | float | StrictBool
+
+
+class Operator(StrEnum):
+    """How a field rule looks at a lead; text is compared without regard to case."""
+
+    IS = "is"
+    IS_NOT = "is_not"
+    ONE_OF = "one_of"
+    CONTAINS = "contains"
+    """The text contains one of the values."""
+    PRESENT = "present"
+    ABSENT = "absent"
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+
+
+_VALUES_OF: dict[Operator, tuple[int, int]] = {
+    Operator.PRESENT: (0, 0),
+    Operator.ABSENT: (0, 0),
+    Operator.ONE_OF: (1, 500),
+    Operator.CONTAINS: (1, 500),
+}
+_ONE_VALUE = (1, 1)
+
+
+class Rule(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Name
+    """Names the rule in the reasons; fixed while its meaning stays."""
+    label: Label
+    points: Points
+
+
+class FieldRule(Rule):
+    """Points for what a lead is; negative ones speak against it."""
+
+    field: Name
+    operator: Operator
+    values: tuple[Value, ...] = ()
+
+    @model_validator(mode="after")
+    def values_fit_operator(self) -> Self:
+        """Refuse a rule that could never be evaluated."""
+        least, most = _VALUES_OF.get(self.operator, _ONE_VALUE)
+        if not least <= len(self.values) <= most:
+            raise ValueError(f"{self.operator} takes {least} to {most} values, not {len(self.values)}")
+        if self.operator in (Operator.AT_LEAST, Operator.AT_MOST) and not _is_number(self.values[0]):
+            raise ValueError(f"{self.operator} takes a number")
+        return self
+
+
+class EventRule(Rule):
+    """Points for what a lead did; each event's points halve every *half_life_days*."""
+
+    event: Name
+    half_life_days: Annotated[float, Field(gt=0, le=3_650)] = 14.0
+    daily_cap: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    """Points, before decay, that one day's events of this rule may bring; the first ones of the day count."""
+
+
+class RuleSet(BaseModel):
+    """One version of an organization's rules. Score = fit + engagement, each within its limit, in 0..100."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Annotated[int, Field(ge=1)]
+    fit: Annotated[tuple[FieldRule, ...], Field(max_length=200)] = ()
+    engagement: Annotated[tuple[EventRule, ...], Field(max_length=100)] = ()
+    fit_limit: Share = 50
+    engagement_limit: Share = 50
+    fit_grades: tuple[Share, Share] = (70, 40)
+    """Percent of the fit limit from which a lead is A, and from which B."""
+    engagement_grades: tuple[Share, Share] = (60, 25)
+    """Percent of the engagement limit from which a lead is 1, and from which 2."""
+    hot_from: Share = 70
+    warm_from: Share = 40
+
+    @model_validator(mode="after")
+    def consistent(self) -> Self:
+        """Refuse duplicate keys, two rules for one event, and thresholds in the wrong order."""
+        keys = [rule.key for rule in (*self.fit, *self.engagement)]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two rules have the same key")
+        if len({rule.event for rule in self.engagement}) != len(self.engagement):
+            raise ValueError("two rules are for the same event")
+        falling = (self.fit_grades, self.engagement_grades, (self.hot_from, self.warm_from))
+        if any(upper < lower for upper, lower in falling):
+            raise ValueError("the higher threshold comes first")
+        return self
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Return the fields that the fit rules look at."""
+        return frozenset(rule.field for rule in self.fit)
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,110 @@
+"""Scores of a batch of leads, with reasons that sum to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.lead_scoring.engagement import EventTable, Floats, Integers, engagement_points
+from tasks.lead_scoring.fit import Column, fit_points
+from tasks.lead_scoring.rules import RuleSet
+
+LOWEST, HIGHEST = 0, 100
+
+Reason = dict[str, Any]
+"""`rule`, `label`, `points`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Results in parallel, one row a lead, in the order of the batch."""
+
+    score: Integers
+    fit: Integers
+    engagement: Integers
+    grade: list[str]
+    bucket: list[str]
+    reasons: list[list[Reason]]
+    """What moved the score, heaviest first; the points sum to the score exactly."""
+
+
+def score_leads(
+    rules: RuleSet, columns: Mapping[str, Column], events: EventTable, *, leads: int, now: float
+) -> Scores:
+    """Score a batch of leads.
+
+    Args:
+        rules: The organization's rules.
+        columns: Field name to one value a lead; a field that is absent is missing in every lead.
+        events: Events of these leads that a rule looks at.
+        leads: How many leads the batch has.
+        now: Seconds since the epoch.
+    """
+    fit_cells = fit_points(rules.fit, columns, leads=leads)
+    engagement_cells = whole_points(engagement_points(rules.engagement, events, leads=leads, now=now))
+    fit_raw, engagement_raw = fit_cells.sum(axis=1), engagement_cells.sum(axis=1)
+    fit = np.clip(fit_raw, -HIGHEST, rules.fit_limit)
+    engagement = np.clip(engagement_raw, -HIGHEST, rules.engagement_limit)
+    score = np.clip(fit + engagement, LOWEST, HIGHEST)
+    adjustments = np.stack((fit - fit_raw, engagement - engagement_raw, score - fit - engagement), axis=1)
+    return Scores(
+        score=score,
+        fit=fit,
+        engagement=engagement,
+        grade=_grades(rules, fit, engagement),
+        bucket=_buckets(rules, score),
+        reasons=_reasons(rules, np.concatenate((fit_cells, engagement_cells, adjustments), axis=1)),
+    )
+
+
+def whole_points(cells: Floats) -> Integers:
+    """Round each row to whole points whose sum is the rounded sum of the row.
+
+    Source: largest remainder (Hamilton's method); ties go to the earlier rule.
+    """
+    floors = np.floor(cells)
+    missing = np.floor(cells.sum(axis=1) + 0.5) - floors.sum(axis=1)
+    rank = np.argsort(np.argsort(floors - cells, axis=1, kind="stable"), axis=1, kind="stable")
+    return np.asarray(floors + (rank < missing[:, np.newaxis]), dtype=np.int64)
+
+
+def _grades(rules: RuleSet, fit: Integers, engagement: Integers) -> list[str]:
+    """Return A to C for fit with 1 to 3 for engagement."""
+    letters = _level(fit, rules.fit_limit, rules.fit_grades)
+    digits = _level(engagement, rules.engagement_limit, rules.engagement_grades)
+    names = np.array([[f"{letter}{digit}" for digit in "123"] for letter in "ABC"])
+    return [str(name) for name in names[letters, digits]]
+
+
+def _level(points: Integers, limit: int, thresholds: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Return 0 from the upper threshold (a percentage of *limit*), 1 from the lower, else 2."""
+    upper, lower = thresholds
+    hundredfold = points * 100
+    return np.where(hundredfold >= upper * limit, 0, np.where(hundredfold >= lower * limit, 1, 2))
+
+
+def _buckets(rules: RuleSet, score: Integers) -> list[str]:
+    names = np.array(["hot", "warm", "cold"])
+    level = np.where(score >= rules.hot_from, 0, np.where(score >= rules.warm_from, 1, 2))
+    return [str(name) for name in names[level]]
+
+
+def _reasons(rules: RuleSet, cells: Integers) -> list[list[Reason]]:
+    """Turn cells into reasons; the last three columns are the limits' and the range's adjustments."""
+    names = [(rule.key, rule.label) for rule in (*rules.fit, *rules.engagement)]
+    names += [
+        ("limit.fit", f"Fit counts at most {rules.fit_limit}"),
+        ("limit.engagement", f"Engagement counts at most {rules.engagement_limit}"),
+        ("limit.score", f"A score lies between {LOWEST} and {HIGHEST}"),
+    ]
+    reasons: list[list[Reason]] = [[] for _ in range(len(cells))]
+    heaviest_first = np.argsort(-np.abs(cells), axis=1, kind="stable")
+    sorted_cells = np.take_along_axis(cells, heaviest_first, axis=1)
+    rows, places = np.nonzero(sorted_cells)
+    columns, points = heaviest_first[rows, places].tolist(), sorted_cells[rows, places].tolist()
+    for row, column, worth in zip(rows.tolist(), columns, points, strict=True):
+        key, label = names[column]
+        reasons[row].append({"rule": key, "label": label, "points": worth})
+    return reasons
