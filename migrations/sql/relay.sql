@@ -1,0 +1,44 @@
+-- What crosses tenants: the relay's own functions, run with the rights of genius_relay, which sees ids,
+-- states and due moments through column grants and never a payload.
+
+CREATE TABLE app.relay_state (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    queue_generation text
+);
+INSERT INTO app.relay_state DEFAULT VALUES;
+GRANT SELECT, UPDATE ON app.relay_state TO genius_relay;
+
+-- Puts running jobs whose lease lapsed back into the outbox, at most *batch* of them; answers how many.
+-- The update of the job row comes first and re-checks the lease, in the order in which a finishing worker locks.
+CREATE FUNCTION app.requeue_lapsed(batch integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    requeued integer;
+BEGIN
+    WITH lapsed AS (
+        SELECT organization_id, job_id, attempt FROM public.job_leases
+        WHERE leased_until < clock_timestamp() LIMIT batch
+    ), job AS (
+        UPDATE public.jobs AS row SET state = 'queued', run_at = NULL
+        FROM lapsed
+        WHERE row.organization_id = lapsed.organization_id AND row.id = lapsed.job_id
+          AND row.attempt = lapsed.attempt AND row.state = 'running'
+          AND EXISTS (
+            SELECT FROM public.job_leases AS held
+            WHERE held.organization_id = row.organization_id AND held.job_id = row.id
+              AND held.attempt = row.attempt AND held.leased_until < clock_timestamp())
+        RETURNING row.organization_id, row.id, row.kind, row.lane, row.attempt, row.priority
+    ), freed AS (
+        DELETE FROM public.job_leases AS held USING job
+        WHERE held.organization_id = job.organization_id AND held.job_id = job.id AND held.attempt = job.attempt
+    ), told AS (
+        INSERT INTO public.job_events (organization_id, job_id, id, attempt, state, detail)
+        SELECT organization_id, id, app.uuid7(), attempt, 'queued', '{"lease_lost": true}' FROM job
+    ), boxed AS (
+        INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority)
+        SELECT organization_id, id, attempt, kind, lane, priority FROM job
+        RETURNING 1
+    )
+    SELECT count(*) INTO requeued FROM boxed;
+    RETURN requeued;
+END $$;

@@ -1,0 +1,128 @@
+"""Jobs and the narrow tables beside them: events, leases, outbox, dead letters, idempotency keys.
+
+The rows of these tables are written by the functions in ``migrations/sql/jobs.sql`` only; the mapped classes
+are for reading. ``jobs`` carries no index on its state, so that every update of it stays heap-only. None has a
+foreign key to ``organizations``: each insert would lock the organization's row, and the functions check it anyway.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, one_of
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+class Job(Base):
+    """One job of one organization."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        one_of("state", JobState),
+        CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="attempt"),
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    lane: Mapped[str]
+    state: Mapped[str]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    attempts_per_life: Mapped[int] = mapped_column(Integer)
+    run_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    meter: Mapped[str | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    requested_by: Mapped[UUID | None]
+    request_id: Mapped[str | None]
+
+
+class JobEvent(Base):
+    """One change of a job's state: the story a tenant and an operator read."""
+
+    __tablename__ = "job_events"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    attempt: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str]
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class JobLease(Base):
+    """Who runs a job and until when nobody else may; exists exactly while the job is running."""
+
+    __tablename__ = "job_leases"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    worker: Mapped[str]
+    leased_until: Mapped[datetime]
+
+
+class OutboxRow(Base):
+    """A waiting job that has no message yet; the relay publishes what its submitter could not."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_created_at", "created_at"),)
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str]
+    lane: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    due_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DeadLetter(Base):
+    """A job that nothing tries any more until a person says so."""
+
+    __tablename__ = "dead_letters"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    attempts: Mapped[int] = mapped_column(Integer)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    died_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class IdempotencyKey(Base):
+    """The job that a client's key made, so that a repeated request is the same job."""
+
+    __tablename__ = "idempotency_keys"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    """Hash of the request body."""
+    job_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

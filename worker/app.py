@@ -1,0 +1,31 @@
+"""The Celery app: stock Celery on the fair-share transport."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from config.celery import celery_settings
+from config.logging import configure_logging
+from config.settings import get_settings
+from worker.fairshare import transport
+
+transport.register()
+
+app = Celery(
+    "genius",
+    include=[
+        "tasks.social_posting",
+        "tasks.lead_scoring",
+        "tasks.analytics_rollups",
+        "tasks.quota_accounting",
+        "tasks.upkeep",
+    ],
+)
+# Read when first needed: whoever only looks at the catalogue of kinds needs no environment.
+app.add_defaults(lambda: celery_settings(get_settings()))
+
+
+@setup_logging.connect
+def _log_like_the_rest_of_us(**_: Any) -> None:
+    configure_logging(get_settings())

@@ -1,0 +1,190 @@
+"""One attempt of one job: claim, run, complete or fail, acknowledge by returning."""
+
+import time
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any, assert_never
+
+import structlog
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
+
+from config.settings import get_settings
+from models.job import JobState
+from models.session import Database, call, get_database, tenant_session
+from worker.backoff import retry_moment
+from worker.context import (
+    Claim,
+    Completion,
+    DatabaseJob,
+    Effects,
+    JobError,
+    LeaseLostError,
+    OutsideJob,
+    RetryLaterError,
+)
+from worker.lease import WORKER, Hold, get_lease_keeper
+from worker.pointer import ForgedPointerError, Pointer, read_pointer
+from worker.publish import Waiting, get_publisher, publish_recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.job import JobKind
+
+log = structlog.get_logger(__name__)
+
+COMPLETE = text("SELECT app.complete_job(NULL, :job, :attempt, :result, :quantity)")
+"""In a transaction that is bound to the tenant already."""
+
+DATABASE_AWAY_PAUSE_S = 0.5
+"""Before a message goes back because Postgres is away, so that it does not spin."""
+
+
+def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: tuple[object, ...]) -> None:
+    """Run the attempt that a message points to; nothing runs when the job has moved on.
+
+    Raises:
+        Reject: What became of the attempt is not known; the message goes back and finds out.
+    """
+    secret = get_settings().pointer_secret.get_secret_value().encode()
+    database = get_database()
+    try:
+        pointer = read_pointer(kind.name, arguments, secret)
+        claim = take(database, pointer)
+        if claim is not None:
+            with bound_contextvars(**name(claim)), get_lease_keeper().hold(claim) as hold:
+                attempt(database, kind, body, hold)
+    except ForgedPointerError as error:
+        log.error("forged message dropped", reason=str(error))
+    except LeaseLostError as error:
+        raise Reject(str(error), requeue=True) from error
+    except DBAPIError as error:
+        log.warning("message given back: Postgres is away", error=type(error.orig).__name__)
+        time.sleep(DATABASE_AWAY_PAUSE_S)
+        raise Reject("Postgres is away", requeue=True) from error
+
+
+def attempt(database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]", hold: Hold) -> None:
+    """Run the body and record how it ended."""
+    try:
+        payload = kind.payload.model_validate(hold.claim.payload)
+        match kind.effects:
+            case Effects.DATABASE:
+                run_in_database(database, body, hold.claim, payload)
+            case Effects.OUTSIDE:
+                run_outside(database, body, hold, payload)
+            case unreachable:
+                assert_never(unreachable)
+        log.info("job succeeded")
+    except LeaseLostError:
+        log.warning("lease lost: the attempt left no effects")
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a body raises ends its attempt, not the worker
+        fail(database, kind, hold.claim, error)
+
+
+def run_in_database(database: Database, body: "Callable[..., Completion]", claim: Claim, payload: Any) -> None:
+    """Commit the effects and the completion together, or neither."""
+    with tenant_session(database, claim.organization_id) as session:
+        completion = body(DatabaseJob(claim, session), payload)
+        complete(session, claim, completion)
+
+
+def run_outside(database: Database, body: "Callable[..., Completion]", hold: Hold, payload: Any) -> None:
+    """Let the body open its own short transactions; complete in one more."""
+    claim = hold.claim
+    transaction: Callable[[], AbstractContextManager[Session]] = partial(
+        tenant_session, database, claim.organization_id
+    )
+    completion = body(OutsideJob(claim, transaction, hold.check), payload)
+    with transaction() as session:
+        complete(session, claim, completion)
+
+
+def take(database: Database, pointer: Pointer) -> Claim | None:
+    """Claim the attempt for this process; None when the job has moved on and the message may go."""
+    if pointer.expired:
+        call(database, pointer.organization_id, "republish_job", job=pointer.job_id)
+        return None
+    rows = call(
+        database,
+        pointer.organization_id,
+        "claim_job",
+        job=pointer.job_id,
+        attempts_made=pointer.attempts_made,
+        worker=WORKER,
+        lease=get_settings().lease_time,
+    )
+    return Claim(pointer.organization_id, pointer.job_id, **rows[0]) if rows else None
+
+
+def complete(session: Session, claim: Claim, completion: Completion) -> None:
+    """Complete the attempt in the caller's transaction.
+
+    Raises:
+        LeaseLostError: Somebody else holds the job; the caller's transaction must not commit.
+    """
+    done = session.scalar(
+        COMPLETE,
+        {
+            "job": claim.job_id,
+            "attempt": claim.attempt,
+            "result": Jsonb(completion.result),
+            "quantity": completion.quantity,
+        },
+    )
+    if not done:
+        raise LeaseLostError(f"attempt {claim.attempt} is not ours any more")
+
+
+def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exception) -> None:
+    """Record a failed attempt, and publish the next one when there is one."""
+    retry_at = retry_moment(error, attempt=claim.attempt, base=kind.backoff)
+    rows = call(
+        database,
+        claim.organization_id,
+        "fail_job",
+        job=claim.job_id,
+        held_attempt=claim.attempt,
+        why=Jsonb(describe(error)),
+        retry_at=retry_at,
+        counts=not (isinstance(error, RetryLaterError) and error.after),
+    )
+    if not rows:
+        raise LeaseLostError(f"attempt {claim.attempt} is not ours any more")
+    log.warning("attempt failed", state=rows[0]["state"], error=type(error).__name__, retry_at=retry_at)
+    if rows[0]["state"] == JobState.QUEUED:
+        waiting = Waiting(
+            organization_id=claim.organization_id,
+            plan=rows[0]["plan"],
+            job_id=claim.job_id,
+            kind=claim.kind,
+            lane=kind.lane,
+            attempts_made=claim.attempt,
+            priority=rows[0]["priority"],
+            due_at=retry_at,
+        )
+        publish_recorded(database, get_publisher(), [waiting])
+
+
+def describe(error: Exception) -> dict[str, str]:
+    """Return what a tenant may read of an error: our own words, and of anything else only its type."""
+    if isinstance(error, JobError | SoftTimeLimitExceeded):
+        return {"type": type(error).__name__, "message": str(error)}
+    log.exception("unexpected error in a job")
+    return {"type": type(error).__name__, "message": "unexpected error; see the worker's log"}
+
+
+def name(claim: Claim) -> dict[str, Any]:
+    """Return what every log line of the attempt carries."""
+    return {
+        "organization": str(claim.organization_id),
+        "job": str(claim.job_id),
+        "kind": claim.kind,
+        "attempt": claim.attempt,
+    }

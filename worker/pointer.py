@@ -1,0 +1,68 @@
+"""The message of a job: a signed pointer to its row, never its payload."""
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+LIFETIME_S = 30 * 24 * 3600
+"""A pointer older than this, counted from when its job is due, is not trusted any more."""
+
+
+class ForgedPointerError(Exception):
+    """The pointer was not signed by us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Names the attempt that a worker may claim."""
+
+    organization_id: UUID
+    job_id: UUID
+    kind: str
+    attempts_made: int
+    """Attempts before this one; a row that has moved on refuses the claim."""
+    expires_at: int
+    """Unix seconds."""
+
+    def sign(self, secret: bytes) -> tuple[str, str, int, int, str]:
+        """Return the task arguments: organization, job, attempts made, expiry, signature."""
+        signature = self._mac(secret)
+        return (str(self.organization_id), str(self.job_id), self.attempts_made, self.expires_at, signature)
+
+    def _mac(self, secret: bytes) -> str:
+        signed = f"{self.organization_id}.{self.job_id}.{self.kind}.{self.attempts_made}.{self.expires_at}"
+        return hmac.digest(secret, signed.encode(), hashlib.sha256).hex()
+
+    @property
+    def expired(self) -> bool:
+        """Tell whether the pointer is too old to act on."""
+        return self.expires_at < time.time()
+
+
+def make_pointer(
+    organization_id: UUID, job_id: UUID, *, kind: str, attempts_made: int, due_at: datetime | None
+) -> Pointer:
+    """Return the pointer to the next attempt of a job that may run from *due_at* on."""
+    due = max(time.time(), due_at.timestamp() if due_at else 0.0)
+    return Pointer(organization_id, job_id, kind, attempts_made, int(due) + LIFETIME_S)
+
+
+def read_pointer(kind: str, arguments: tuple[object, ...], secret: bytes) -> Pointer:
+    """Verify the arguments of a task of *kind* and return the pointer.
+
+    Raises:
+        ForgedPointerError: The arguments are malformed or the signature is not ours.
+    """
+    try:
+        organization_id, job_id, attempts_made, expires_at, signature = arguments
+        pointer = Pointer(
+            UUID(str(organization_id)), UUID(str(job_id)), kind, int(str(attempts_made)), int(str(expires_at))
+        )
+    except ValueError as error:
+        raise ForgedPointerError(f"malformed pointer of kind {kind}") from error
+    if not hmac.compare_digest(pointer._mac(secret), str(signature)):
+        raise ForgedPointerError(f"signature of a pointer of kind {kind} does not match")
+    return pointer

@@ -1,0 +1,282 @@
+"""Submit jobs: record them with their quota in one transaction, then publish what was recorded."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg.errors
+import uuid6
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+
+from config.plans import PLANS, cheapest_with
+from models.job import JobState
+from models.organization import Tenant
+from models.session import Database, call
+from models.usage import billing_period
+from worker.job import JobKind
+from worker.publish import Publisher, Waiting, get_publisher, publish_recorded
+
+QUOTA_USED_UP = "GQ001"
+KEY_REUSED = "GI001"
+ORGANIZATION_NOT_ACTIVE = "GO001"
+
+
+class SubmitError(Exception):
+    """Nothing of the submission was recorded."""
+
+
+class OrganizationInactiveError(SubmitError):
+    """The organization may not submit jobs now."""
+
+
+class FeatureNotInPlanError(SubmitError):
+    """The plan lacks the feature that a kind needs."""
+
+    def __init__(self, feature: str, plan: str) -> None:
+        upgrade = cheapest_with(feature)
+        hint = f" Upgrade to {upgrade.name} to use it." if upgrade else ""
+        super().__init__(f"Feature {feature} is not in plan {plan}.{hint}")
+        self.feature = feature
+        self.plan = plan
+
+
+class LimitExceededError(SubmitError):
+    """The period's quota of a meter does not cover the submission."""
+
+    def __init__(self, meter: str, limit: int, resets_at: datetime) -> None:
+        super().__init__(f"Resource limit exceeded. Upgrade plan to increase {meter} limit")
+        self.meter = meter
+        self.limit = limit
+        self.resets_at = resets_at
+
+
+class IdempotencyConflictError(SubmitError):
+    """The idempotency key named another submission before."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} was used with another body")
+        self.key = key
+
+
+class JobNotFoundError(LookupError):
+    """The tenant has no such job."""
+
+
+class JobStateError(Exception):
+    """The job's state does not allow it."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the job is {state}")
+        self.state = state
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job as its caller wants it."""
+
+    kind: JobKind[Any]
+    payload: BaseModel
+    run_at: datetime | None = None
+    priority: int = 0
+    """-10 to 10; a head start in seconds over the tenant's own jobs."""
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> str:
+        """Hash everything that makes two submissions the same."""
+        content = [
+            self.kind.name,
+            self.payload.model_dump(mode="json"),
+            self.run_at.isoformat() if self.run_at else None,
+            self.priority,
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedJob:
+    """One recorded job."""
+
+    id: UUID
+    kind: str
+    state: str
+    created_at: datetime
+    run_at: datetime | None
+    replayed: bool
+    """The idempotency key was known: this is the job it made."""
+
+
+def submit(
+    database: Database,
+    tenant: Tenant,
+    submissions: Sequence[Submission],
+    *,
+    publisher: Publisher | None = None,
+    requested_by: UUID | None = None,
+    request_id: str | None = None,
+) -> list[SubmittedJob]:
+    """Record all of *submissions* or none, then publish; answers in their order.
+
+    Redis being away refuses nothing: the relay publishes what stands in the outbox.
+
+    Raises:
+        SubmitError: One of its subclasses says why nothing was recorded.
+    """
+    plan = PLANS[tenant.plan]
+    for submission in submissions:
+        feature = submission.kind.feature
+        if feature and not plan.offers(feature):
+            raise FeatureNotInPlanError(feature, tenant.plan)
+    recorded = record(database, tenant, submissions, requested_by=requested_by, request_id=request_id)
+    fresh = [
+        Waiting(
+            organization_id=tenant.organization_id,
+            plan=tenant.plan,
+            job_id=job.id,
+            kind=job.kind,
+            lane=submission.kind.lane,
+            attempts_made=0,
+            priority=submission.priority,
+            due_at=job.run_at,
+        )
+        for job, submission in zip(recorded, submissions, strict=True)
+        if not job.replayed
+    ]
+    publish_recorded(database, publisher or get_publisher(), fresh)
+    return recorded
+
+
+def record(
+    database: Database,
+    tenant: Tenant,
+    submissions: Sequence[Submission],
+    *,
+    requested_by: UUID | None,
+    request_id: str | None,
+) -> list[SubmittedJob]:
+    """Write jobs, quota holds, outbox rows and events in one transaction."""
+    try:
+        rows = call(
+            database,
+            tenant.organization_id,
+            "submit_jobs",
+            ids=[uuid6.uuid7() for _ in submissions],
+            kinds=[each.kind.name for each in submissions],
+            lanes=[each.kind.lane.value for each in submissions],
+            payloads=[Jsonb(each.payload.model_dump(mode="json")) for each in submissions],
+            due=[each.run_at for each in submissions],
+            priorities=[each.priority for each in submissions],
+            attempts_allowed=[each.kind.max_attempts for each in submissions],
+            keys=[each.idempotency_key for each in submissions],
+            fingerprints=[each.fingerprint() if each.idempotency_key else None for each in submissions],
+            meters=[each.kind.meter for each in submissions],
+            quantities=[each.kind.quantity(each.payload) for each in submissions],
+            quota=Jsonb(quota_now(tenant)),
+            requested_by=requested_by,
+            request=request_id,
+        )
+    except DBAPIError as error:
+        raise translated(error) from error
+    return [
+        SubmittedJob(
+            id=row["job_id"],
+            kind=row["job_kind"],
+            state=row["job_state"],
+            created_at=row["job_created_at"],
+            run_at=row["job_run_at"],
+            replayed=row["replayed"],
+        )
+        for row in rows
+    ]
+
+
+def quota_now(tenant: Tenant) -> Mapping[str, Any]:
+    """Return the tenant's current period and limits as the database functions take them."""
+    period = billing_period(tenant.billing_anchor, time_zone=tenant.time_zone, at=datetime.now(UTC))
+    return {
+        "period_start": period.start.isoformat(),
+        "period_end": period.end.isoformat(),
+        "limits": {
+            meter: {"amount": limit.amount, "ceiling": limit.ceiling}
+            for meter, limit in PLANS[tenant.plan].limits.items()
+        },
+    }
+
+
+def translated(error: DBAPIError) -> Exception:
+    """Return the submit error that the database function raised, or *error* itself."""
+    cause = error.orig
+    if not isinstance(cause, psycopg.Error):
+        return error
+    detail = cause.diag.message_detail or ""
+    match cause.sqlstate:
+        case "GQ001":
+            used_up = json.loads(detail)
+            return LimitExceededError(
+                used_up["meter"], used_up["limit"], datetime.fromisoformat(used_up["resets_at"])
+            )
+        case "GI001":
+            return IdempotencyConflictError(detail)
+        case "GO001":
+            return OrganizationInactiveError("organization is not active")
+        case _:
+            return error
+
+
+def cancel(database: Database, tenant: Tenant, job_id: UUID) -> JobState:
+    """Cancel a waiting job now, or ask a running one to stop; returns the state it is in after the call.
+
+    Raises:
+        JobNotFoundError: The tenant has no such job.
+        JobStateError: The job has ended.
+    """
+    rows = call(database, tenant.organization_id, "cancel_job", job=job_id)
+    if not rows:
+        raise JobNotFoundError(str(job_id))
+    match found := JobState(rows[0]["found"]):
+        case JobState.QUEUED | JobState.SCHEDULED | JobState.CANCELLED:
+            return JobState.CANCELLED
+        case JobState.RUNNING:
+            return JobState.RUNNING
+        case _:
+            raise JobStateError(found)
+
+
+def retry(
+    database: Database, tenant: Tenant, job_id: UUID, *, publisher: Publisher | None = None
+) -> JobState:
+    """Give a dead or cancelled job another life.
+
+    Raises:
+        JobNotFoundError: The tenant has no such job.
+        JobStateError: The job is neither dead nor cancelled.
+        LimitExceededError: The period's quota does not cover it.
+    """
+    try:
+        rows = call(
+            database, tenant.organization_id, "retry_job", job=job_id, quota=Jsonb(quota_now(tenant))
+        )
+    except DBAPIError as error:
+        raise translated(error) from error
+    if not rows:
+        raise JobNotFoundError(str(job_id))
+    row = rows[0]
+    if row["found"] not in {JobState.DEAD, JobState.CANCELLED}:
+        raise JobStateError(row["found"])
+    waiting = Waiting(
+        organization_id=tenant.organization_id,
+        plan=tenant.plan,
+        job_id=job_id,
+        kind=row["kind"],
+        lane=row["lane"],
+        attempts_made=row["attempt"],
+        priority=row["priority"],
+        due_at=None,
+    )
+    publish_recorded(database, publisher or get_publisher(), [waiting])
+    return JobState.QUEUED
