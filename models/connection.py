@@ -1,0 +1,200 @@
+"""Connections to Postgres: what is refused, and what a pool may hand on.
+
+Connections run in the driver's autocommit mode. A transaction begins with one round trip that says BEGIN and
+binds the tenant; ``call`` needs no transaction of its own, since one statement is one.
+"""
+
+import logging
+import os
+import select
+from datetime import timedelta
+from typing import Any
+from weakref import WeakSet
+
+import orjson
+import psycopg
+from psycopg.pq import TransactionStatus
+from pydantic import PostgresDsn
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = timedelta(seconds=5)
+IDLE_IN_TRANSACTION_TIMEOUT = timedelta(minutes=1)
+"""A transaction that does nothing this long is ended: no transaction may stand across a network call."""
+POOL_TIMEOUT = timedelta(seconds=10)
+RECYCLE_AFTER = timedelta(minutes=30)
+
+BEGIN = "BEGIN"
+BEGIN_BOUND = "BEGIN; SELECT pg_catalog.set_config('app.tenant_seal', %s, true)"
+BEGIN_BOUND_AS = BEGIN_BOUND + ", pg_catalog.set_config('app.actor', %s, true)"
+
+IDENTITY = """
+SELECT role.rolsuper OR role.rolbypassrls OR role.rolcreaterole OR role.rolreplication AS privileged,
+       EXISTS (SELECT FROM pg_catalog.pg_class AS relation
+               WHERE relation.relowner = role.oid
+                 AND relation.relnamespace = 'public'::pg_catalog.regnamespace) AS owner,
+       EXISTS (SELECT FROM pg_catalog.pg_auth_members AS membership
+               WHERE membership.member = role.oid) AS member,
+       coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') <> '' AS bound,
+       role.rolname AS name
+FROM pg_catalog.pg_roles AS role
+WHERE role.rolname = current_user
+"""
+
+CANARY = """
+SELECT coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') = ''
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursors)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+   AND current_user = %s;
+SELECT pg_catalog.pg_advisory_unlock_all();
+RESET ALL
+"""
+
+
+class UnsafeConnectionError(Exception):
+    """The database would let this connection pass the policies, so nothing may run on it."""
+
+    def __init__(self, role: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(f"refusing to work as {role!r}: {', '.join(reasons)}")
+        self.role = role
+        self.reasons = reasons
+
+
+def build_engine(
+    url: PostgresDsn, *, role: str | None, pool_size: int, statement_timeout: timedelta
+) -> Engine:
+    """Return an engine whose pool hands out clean, safe, live connections only.
+
+    Args:
+        url: Where to connect; its own options are kept.
+        role: Role to take on after connecting; None is the one of the URL.
+        pool_size: Connections that stay open; as many again may open for a burst.
+        statement_timeout: Postgres cancels a statement that takes longer.
+    """
+    engine = create_engine(
+        _with_driver(url),
+        connect_args={
+            "autocommit": True,
+            "connect_timeout": int(CONNECT_TIMEOUT.total_seconds()),
+            "application_name": "genius",
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 30_000,
+            "options": _options(url, role=role, statement_timeout=statement_timeout),
+        },
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=POOL_TIMEOUT.total_seconds(),
+        pool_recycle=int(RECYCLE_AFTER.total_seconds()),
+        pool_use_lifo=True,
+        use_native_hstore=False,
+        json_serializer=orjson.dumps,
+        json_deserializer=orjson.loads,
+    )
+    event.listen(engine, "connect", _refuse_unsafe)
+    event.listen(engine, "checkout", _refuse_closed)
+    event.listen(engine, "checkin", _discard_dirty)
+    event.listen(engine, "begin", _begin)
+    _engines.add(engine)
+    return engine
+
+
+def _with_driver(url: PostgresDsn) -> str:
+    return "postgresql+psycopg://" + str(url).split("://", 1)[1]
+
+
+def _options(url: PostgresDsn, *, role: str | None, statement_timeout: timedelta) -> str:
+    settings = {
+        "statement_timeout": _milliseconds(statement_timeout),
+        "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_TIMEOUT),
+    }
+    if role is not None:
+        settings["role"] = role
+    given = [value for key, value in url.query_params() if key == "options"]
+    return " ".join([*given, *(f"-c {name}={value}" for name, value in settings.items())])
+
+
+def _milliseconds(span: timedelta) -> str:
+    return str(int(span.total_seconds() * 1000))
+
+
+def _refuse_unsafe(connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
+    row = connection.execute(IDENTITY).fetchone()
+    assert row is not None
+    *findings, role = row
+    meanings = (
+        "it bypasses policies",
+        "it owns tables",
+        "it is a member of another role",
+        "it arrived bound",
+    )
+    reasons = tuple(meaning for found, meaning in zip(findings, meanings, strict=True) if found)
+    if reasons:
+        connection.close()
+        raise UnsafeConnectionError(role, reasons)
+    record.info["role"] = role
+
+
+def _refuse_closed(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """Make the pool reconnect when the server has hung up.
+
+    A live idle connection has nothing to read; after a restart there is the server's farewell. This costs no
+    round trip, where a ping costs one per checkout.
+    """
+    if connection.closed or _readable(connection.fileno()):
+        raise DisconnectionError
+
+
+def _readable(descriptor: int) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    binding = options.get("tenant_binding")
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    connection.info["ran_free_sql"] = True
+    try:
+        cursor = psycopg.ClientCursor(raw)
+        if binding is None:
+            cursor.execute(BEGIN)
+        else:
+            cursor.execute(BEGIN_BOUND, (binding.seal(),))
+    except psycopg.OperationalError as error:
+        connection.invalidate(error)
+        raise OperationalError(BEGIN, None, error, connection_invalidated=True) from error
+
+
+def _discard_dirty(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
+    """Throw away a connection on which a session left its binding, a cursor, a channel or another role."""
+    if connection is None or not record.info.pop("ran_free_sql", False):
+        return
+    clean = connection.info.transaction_status == TransactionStatus.IDLE and _is_clean(connection, record)
+    if not clean:
+        log.error("discarding a connection that was returned dirty")
+        record.invalidate()
+
+
+def _is_clean(connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> bool:
+    try:
+        row = psycopg.ClientCursor(connection).execute(CANARY, (record.info["role"],)).fetchone()
+    except psycopg.Error:
+        return False
+    return row is not None and bool(row[0])
+
+
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _forget_inherited_connections() -> None:
+    """Leave the parent's connections to the parent: two processes on one socket garble each other."""
+    for engine in _engines:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_inherited_connections)

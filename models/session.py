@@ -1,0 +1,195 @@
+"""The only doors to the database. Every one binds its tenant within the transaction's first round trip."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from functools import cache, lru_cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+
+from config.settings import Settings, get_settings
+from models.base import OrganizationMixin, SoftDeleteMixin
+from models.connection import build_engine
+from models.seal import Sealer
+
+RELAY_ROLE = "genius_relay"
+SEAL_LIFETIME = timedelta(minutes=5)
+"""A transaction must begin within this time of its seal; it covers the clocks' difference, not the work."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database as the application sees it: nothing, until a tenant is bound."""
+
+    engine: Engine
+    sealer: Sealer
+
+    def seal(self, organization_id: UUID) -> str:
+        """Mint a seal for the transaction about to begin."""
+        return self.sealer.mint(organization_id, SEAL_LIFETIME)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayDatabase:
+    """The database as the relay sees it: ids, states and due times of every tenant, no payload."""
+
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """What a session hands to the start of each of its transactions."""
+
+    database: Database
+    organization_id: UUID
+
+    def seal(self) -> str:
+        return self.database.seal(self.organization_id)
+
+
+class RelayNotConfiguredError(Exception):
+    """Neither GENIUS_RELAY_DATABASE_URL nor GENIUS_OWNER_DATABASE_URL is set."""
+
+
+def open_database(settings: Settings, *, pool_size: int | None = None) -> Database:
+    """Open a pool as the application role; connections are made on first use."""
+    engine = build_engine(
+        settings.database_url,
+        role=None,
+        pool_size=pool_size or settings.database_pool_size,
+        statement_timeout=settings.statement_timeout,
+    )
+    return Database(engine, Sealer(settings.seal_secret.get_secret_value().encode()))
+
+
+def get_database() -> Database:
+    """Return this process's database."""
+    return _database_of(os.getpid())
+
+
+@cache
+def _database_of(_process_id: int) -> Database:
+    return open_database(get_settings())
+
+
+@contextmanager
+def tenant_session(database: Database, organization_id: UUID) -> Iterator[Session]:
+    """Open one transaction that sees only the rows of *organization_id*.
+
+    Commits when the block ends, rolls back when it raises. A session is bound once, for ever: one used for
+    two tenants would hand the first one's objects to the second.
+    """
+    binding = _Binding(database, organization_id)
+    with Session(
+        database.engine,
+        execution_options={"tenant_binding": binding},
+        expire_on_commit=False,
+        close_resets_only=False,
+    ) as session:
+        event.listen(session, "do_orm_execute", _narrowing(organization_id))
+        with session.begin():
+            yield session
+
+
+def _narrowing(organization_id: UUID) -> Callable[[ORMExecuteState], None]:
+    """Return a listener that adds the tenant to ORM statements: a second line, the policies are the wall."""
+    tenant = with_loader_criteria(
+        OrganizationMixin,
+        lambda table: table.organization_id == organization_id,
+        include_aliases=True,
+    )
+
+    def narrow(state: ORMExecuteState) -> None:
+        if state.is_column_load or state.is_relationship_load:
+            return
+        state.statement = state.statement.options(tenant)
+        if not state.execution_options.get("include_deleted", False):
+            state.statement = state.statement.options(LIVE)
+
+    return narrow
+
+
+LIVE = with_loader_criteria(SoftDeleteMixin, lambda table: table.deleted_at.is_(None), include_aliases=True)
+"""Leaves out soft-deleted rows, unless a statement has the execution option ``include_deleted``."""
+
+
+def call(database: Database, organization_id: UUID, function: str, /, **arguments: Any) -> list[Row]:
+    """Run the SQL function ``app.<function>`` bound to *organization_id*, in one round trip and transaction.
+
+    The function's first parameter is ``seal`` and its first act is to bind it. A list becomes an array; a
+    mapping, or a list of mappings, one JSON document.
+    """
+    statement = _compose(function, ("seal", *arguments))
+    values = {name: _adapt(value) for name, value in arguments.items()}
+    return _run(database.engine, statement, {"seal": database.seal(organization_id)} | values)
+
+
+def open_relay_database(settings: Settings, *, pool_size: int = 2) -> RelayDatabase:
+    """Open a pool as the relay's role, by its own URL or by the owner's."""
+    url = settings.relay_database_url or settings.owner_database_url
+    if url is None:
+        raise RelayNotConfiguredError
+    engine = build_engine(
+        url, role=RELAY_ROLE, pool_size=pool_size, statement_timeout=settings.statement_timeout
+    )
+    return RelayDatabase(engine)
+
+
+@contextmanager
+def relay_session(database: RelayDatabase) -> Iterator[Session]:
+    """Open one transaction across tenants that sees only what the relay may."""
+    with (
+        Session(database.engine, expire_on_commit=False, close_resets_only=False) as session,
+        session.begin(),
+    ):
+        yield session
+
+
+def call_relay(database: RelayDatabase, function: str, /, **arguments: Any) -> list[Row]:
+    """Run the SQL function ``app.<function>`` as the relay, in one round trip and transaction."""
+    values = {name: _adapt(value) for name, value in arguments.items()}
+    return _run(database.engine, _compose(function, tuple(arguments)), values)
+
+
+@lru_cache(maxsize=256)
+def _compose(function: str, names: tuple[str, ...]) -> sql.Composed:
+    arguments = [sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names]
+    return sql.SQL("SELECT * FROM {}({})").format(
+        sql.Identifier("app", function), sql.SQL(", ").join(arguments)
+    )
+
+
+def _run(engine: Engine, statement: sql.Composed, values: Mapping[str, Any]) -> list[Row]:
+    pooled = engine.raw_connection()
+    try:
+        connection: psycopg.Connection[Any] | None = pooled.driver_connection
+        assert connection is not None
+        with connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement, values).fetchall()
+    finally:
+        pooled.close()
+
+
+def _adapt(value: Any) -> Any:
+    match value:
+        case Enum():
+            return value.value  # psycopg would send a member's name
+        case Mapping():
+            return Jsonb(value, dumps=orjson.dumps)
+        case [Mapping(), *_]:
+            return Jsonb(value, dumps=orjson.dumps)
+        case _:
+            return value

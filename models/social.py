@@ -1,0 +1,126 @@
+"""Social accounts and the posts that go out through them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import (
+    EMPTY_LIST,
+    EMPTY_OBJECT,
+    Base,
+    SoftDeleteMixin,
+    TenantMixin,
+    TimestampMixin,
+    one_of,
+    references,
+)
+
+
+class PlatformName(StrEnum):
+    BLUESKY = "bluesky"
+    MASTODON = "mastodon"
+    X = "x"
+    LINKEDIN = "linkedin"
+    FACEBOOK = "facebook"
+    INSTAGRAM = "instagram"
+    THREADS = "threads"
+
+
+class AccountStatus(StrEnum):
+    ACTIVE = "active"
+    NEEDS_REAUTH = "needs_reauth"
+    PAUSED = "paused"
+
+
+class PostState(StrEnum):
+    DRAFT = "draft"
+    QUEUED = "queued"
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+    UNKNOWN = "unknown"
+    """The platform may or may not have it: only a probe may decide, never a second post."""
+    PARKED_UNCONFIRMED = "parked_unconfirmed"
+    """The platform offers no probe: a person decides."""
+    FAILED_PERMANENT = "failed_permanent"
+    BLOCKED_REAUTH = "blocked_reauth"
+    CANCELLED = "cancelled"
+
+
+class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
+    __tablename__ = "social_accounts"
+    __table_args__ = (
+        one_of("platform", PlatformName),
+        one_of("status", AccountStatus),
+        Index(
+            "uq_social_accounts_organization_id_platform_handle",
+            "organization_id",
+            "platform",
+            "handle",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    platform: Mapped[str]
+    handle: Mapped[str]
+    remote_id: Mapped[str | None]
+    """The account's id on the platform (a DID, a page id)."""
+    server_url: Mapped[str | None]
+    """Where a federated platform's account lives; None is the platform's own address."""
+    status: Mapped[str] = mapped_column(server_default=AccountStatus.ACTIVE)
+    status_detail: Mapped[str | None]
+    access_token_encrypted: Mapped[bytes | None]
+    refresh_token_encrypted: Mapped[bytes | None]
+    expires_at: Mapped[datetime | None]
+    """When the access token ends; None is never."""
+    token_version: Mapped[int] = mapped_column(server_default="0")
+    """Rises with each refresh, so that of two who refresh the second sees it was done."""
+    attributes: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
+
+
+class SocialPost(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
+    __tablename__ = "social_posts"
+    __table_args__ = (
+        one_of("platform", PlatformName),
+        one_of("state", PostState),
+        references("social_accounts", "account_id"),
+        references("campaigns", "campaign_id"),
+        references("users", "created_by"),
+        Index("ix_social_posts_scheduled_at", "organization_id", "platform", "scheduled_at"),
+        Index("ix_social_posts_account", "organization_id", "account_id", "scheduled_at"),
+        Index(
+            "uq_social_posts_organization_id_account_id_provider_key",
+            "organization_id",
+            "account_id",
+            "provider_key",
+            unique=True,
+            postgresql_where=text("provider_key IS NOT NULL"),
+        ),
+    )
+
+    account_id: Mapped[UUID]
+    campaign_id: Mapped[UUID | None]
+    platform: Mapped[str]
+    """Repeats the account's, for the index."""
+    state: Mapped[str] = mapped_column(server_default=PostState.DRAFT)
+    body: Mapped[str]
+    media: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
+    scheduled_at: Mapped[datetime | None]
+    job_id: Mapped[UUID | None]
+    frozen_body: Mapped[dict[str, Any] | None]
+    """Exactly what is sent, its timestamp included; written before the first call and never after."""
+    provider_key: Mapped[str | None]
+    """What makes the platform (or our probe) recognise a second sending of the same post."""
+    publishing_at: Mapped[datetime | None]
+    published_at: Mapped[datetime | None]
+    remote_id: Mapped[str | None]
+    remote_url: Mapped[str | None]
+    error_class: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    created_by: Mapped[UUID | None]
+
+    account: Mapped[SocialAccount] = relationship(lazy="raise", viewonly=True)
