@@ -1,0 +1,35 @@
+"""The folder of one test process under var/test; what a killed run left behind is swept."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from config.settings import ROOT
+
+TEST_DIRECTORY = ROOT / "var" / "test"
+
+
+@contextmanager
+def workspace(worker: str) -> Iterator[Path]:
+    """Make a folder that no other run uses, and remove it at the end."""
+    TEST_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    _sweep()
+    directory = TEST_DIRECTORY / f"{worker}-{os.getpid()}"
+    directory.mkdir()
+    with (directory / "in-use").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory
+    shutil.rmtree(directory)
+
+
+def _sweep() -> None:
+    for lock_file in TEST_DIRECTORY.glob("*/in-use"):
+        with lock_file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(lock_file.parent, ignore_errors=True)
