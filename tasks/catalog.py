@@ -5,6 +5,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from models.user import Permission
 from tasks.payloads import AccountQuota, Nothing, PublishPost, Rollup, ScoreLeads, TrainModel
 from worker.context import Effects
 from worker.job import JobKind, Lane
@@ -14,7 +15,7 @@ PUBLISH_POST = JobKind(
     payload=PublishPost,
     lane=Lane.SOCIAL,
     effects=Effects.OUTSIDE,
-    permission="publish_posts",
+    permission=Permission.MANAGE_SOCIAL,
     feature="basic_social",
     meter="posts_month",
     max_attempts=8,
@@ -27,7 +28,7 @@ SCORE_LEADS = JobKind(
     payload=ScoreLeads,
     lane=Lane.SCORING,
     effects=Effects.DATABASE,
-    permission="score_leads",
+    permission=Permission.MANAGE_LEADS,
     meter="leads_scored_month",
     quantity=lambda payload: payload.most,
 )
@@ -37,7 +38,7 @@ TRAIN_MODEL = JobKind(
     payload=TrainModel,
     lane=Lane.SCORING,
     effects=Effects.DATABASE,
-    permission="score_leads",
+    permission=Permission.MANAGE_LEADS,
     feature="predictive_scoring",
     max_attempts=3,
     time_limit=timedelta(minutes=15),
@@ -48,7 +49,7 @@ ROLLUP = JobKind(
     payload=Rollup,
     lane=Lane.ANALYTICS,
     effects=Effects.DATABASE,
-    permission="manage_analytics",
+    permission=Permission.MANAGE_JOBS,
     feature="basic_analytics",
 )
 
@@ -57,7 +58,7 @@ ACCOUNT_QUOTA = JobKind(
     payload=AccountQuota,
     lane=Lane.QUOTA,
     effects=Effects.DATABASE,
-    permission="view_usage",
+    permission=Permission.MANAGE_JOBS,
 )
 
 RELAY_TICK = JobKind(

@@ -5,29 +5,31 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import redis
 import structlog
-from kombu.utils.json import dumps
 
 from config.plans import PLANS
 from config.settings import Settings, get_settings
 from models.session import Database, call
-from worker.fairshare.queue import Entry, FairQueue, TenantSettings
+from worker.fairshare.queue import FairQueue
 from worker.pointer import make_pointer
 
 log = structlog.get_logger(__name__)
 
 BROKER_REST_S = 1.0
-"""After Redis failed, submitters leave publishing to the relay for so long: none waits for a dead server twice."""
+"""After Redis failed, publishing is left to the relay for so long: nobody waits for a dead server twice."""
 
 PRIORITY_HEAD_START_MS = 1_000
-"""Head start of one step of priority over the tenant's own jobs."""
+"""What one step of priority is worth against the tenant's own jobs."""
+
+GENERATION_KEY = "genius:generation"
+"""Gone when Redis was emptied, so the relay knows to rebuild."""
 
 
 class BrokerAwayError(Exception):
@@ -78,5 +80,44 @@ class Publisher:
                 FairQueue(self._client, lane).enqueue([self._entry(job) for job in group])
         except redis.RedisError as error:
             self._resting_until = time.monotonic() + BROKER_REST_S
-            raise BrokerAwayError(str(error)) from error
-        self._resting_until = 0.0
+            raise BrokerAwayError(type(error).__name__) from error
+
+    def generation(self) -> str:
+        """Name the Redis process and the life of its data.
+
+        Raises:
+            BrokerAwayError: Redis is away.
+        """
+        try:
+            self._client.set(GENERATION_KEY, uuid4().hex, nx=True)
+            marker = self._client.get(GENERATION_KEY)
+            return f"{self._client.info('server')['run_id']}:{marker!r}"
+        except redis.RedisError as error:
+            raise BrokerAwayError(type(error).__name__) from error
+
+
+def publish_recorded(database: Database, publisher: Publisher, jobs: Sequence[Waiting]) -> None:
+    """Publish jobs of one organization and clear them from the outbox; what fails is left to the relay."""
+    if not jobs:
+        return
+    try:
+        publisher.publish(jobs)
+    except BrokerAwayError as error:
+        log.warning("Redis is away; the relay will publish", jobs=len(jobs), reason=str(error))
+        return
+    call(
+        database,
+        jobs[0].organization_id,
+        "mark_published",
+        job_ids=[job.job_id for job in jobs],
+        attempts=[job.attempts_made for job in jobs],
+    )
+
+
+@cache
+def get_publisher() -> Publisher:
+    """Return the publisher of this process."""
+    return Publisher(get_settings())
+
+
+os.register_at_fork(after_in_child=get_publisher.cache_clear)

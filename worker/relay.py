@@ -1,0 +1,146 @@
+"""Bring back what has no message: publish the outbox, requeue lapsed leases, rebuild a lost queue.
+
+Every pass is safe to run anywhere, any number of times at once: publishing is idempotent per attempt, and the
+claim fences whatever is published twice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from sqlalchemy import delete, func, select, text, tuple_
+
+from models.job import Job, JobState, OutboxRow
+from models.organization import Organization, OrganizationStatus
+from models.session import Database, relay_session
+from worker.publish import BrokerAwayError, Publisher, Waiting
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1_000
+"""Rows per statement and per publish."""
+
+SUBMITTER_GRACE_S = 2.0
+"""An outbox row younger than this is its submitter's to publish."""
+
+WAITING_STATES = (JobState.QUEUED, JobState.SCHEDULED)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass of the relay found and did."""
+
+    requeued: int = 0
+    """Running jobs whose lease had lapsed."""
+    published: int = 0
+    """Jobs that had no message."""
+    rebuilt: int = 0
+    """Jobs offered to a queue that had lost its memory."""
+
+
+def run_pass(database: Database, publisher: Publisher) -> Pass:
+    """Do everything that is due, a batch of each; *database* is the relay's own."""
+    requeued = requeue_lapsed(database)
+    try:
+        rebuilt = rebuild_if_lost(database, publisher)
+        published = publish_outbox(database, publisher)
+    except BrokerAwayError as error:
+        log.warning("Redis is away; jobs wait in the outbox", reason=str(error))
+        return Pass(requeued=requeued)
+    done = Pass(requeued=requeued, published=published, rebuilt=rebuilt)
+    if done != Pass():
+        log.info("relay pass", requeued=requeued, published=published, rebuilt=rebuilt)
+    return done
+
+
+def requeue_lapsed(database: Database) -> int:
+    """Put running jobs whose lease lapsed back into the outbox."""
+    with relay_session(database) as session:
+        return session.scalars(select(func.app.requeue_lapsed(BATCH))).one()
+
+
+def publish_outbox(database: Database, publisher: Publisher) -> int:
+    """Publish the oldest rows of the outbox that their submitter left, and forget them."""
+    columns = (
+        OutboxRow.organization_id,
+        Organization.plan,
+        OutboxRow.job_id,
+        OutboxRow.kind,
+        OutboxRow.lane,
+        OutboxRow.attempt,
+        OutboxRow.priority,
+        OutboxRow.due_at,
+    )
+    left_alone = func.now() - text(f"interval '{SUBMITTER_GRACE_S} seconds'")
+    oldest = (
+        select(*columns)
+        .join(Organization, Organization.organization_id == OutboxRow.organization_id)
+        .where(OutboxRow.created_at < left_alone, Organization.status == OrganizationStatus.ACTIVE)
+        .order_by(OutboxRow.created_at)
+        .limit(BATCH)
+        .with_for_update(of=OutboxRow, skip_locked=True)
+    )
+    with relay_session(database) as session:
+        rows = session.execute(oldest).all()
+        publisher.publish(Waiting(*row) for row in rows)
+        published = [(row.organization_id, row.job_id) for row in rows]
+        session.execute(
+            delete(OutboxRow).where(tuple_(OutboxRow.organization_id, OutboxRow.job_id).in_(published))
+        )
+    return len(rows)
+
+
+def rebuild_if_lost(database: Database, publisher: Publisher) -> int:
+    """Offer every waiting job to a queue that is not the one we knew; answers how many.
+
+    The generation names the Redis process, a key within it and the Postgres process: a restart, an emptied or
+    a swapped Redis shows in it, and so does a Postgres that lost claims it had not flushed.
+    """
+    with relay_session(database) as session:
+        known, postgres_started = session.execute(
+            text("SELECT queue_generation, pg_postmaster_start_time() FROM app.relay_state")
+        ).one()
+    generation = f"{publisher.generation()}:{postgres_started.timestamp()}"
+    if generation == known:
+        return 0
+    offered = 0
+    for page in pages_of_waiting_jobs(database):
+        publisher.publish(page)
+        offered += len(page)
+    with relay_session(database) as session:
+        session.execute(text("UPDATE app.relay_state SET queue_generation = :new"), {"new": generation})
+    return offered
+
+
+def pages_of_waiting_jobs(database: Database) -> Iterator[list[Waiting]]:
+    """Yield every waiting job of every active organization, in pages ordered by their key."""
+    after: tuple[UUID, UUID] = (UUID(int=0), UUID(int=0))
+    while page := _page_of_waiting_jobs(database, after):
+        yield page
+        after = (page[-1].organization_id, page[-1].job_id)
+
+
+def _page_of_waiting_jobs(database: Database, after: tuple[UUID, UUID]) -> list[Waiting]:
+    page = (
+        select(
+            Job.organization_id,
+            Organization.plan,
+            Job.id,
+            Job.kind,
+            Job.lane,
+            Job.attempt,
+            Job.priority,
+            Job.run_at,
+        )
+        .join(Organization, Organization.organization_id == Job.organization_id)
+        .where(
+            tuple_(Job.organization_id, Job.id) > after,
+            Job.state.in_(WAITING_STATES),
+            Organization.status == OrganizationStatus.ACTIVE,
+        )
+        .order_by(Job.organization_id, Job.id)
+        .limit(BATCH)
+    )
+    with relay_session(database) as session:
+        return [Waiting(*row) for row in session.execute(page)]
