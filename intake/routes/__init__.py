@@ -1,1 +1,5 @@
 """One module per resource."""
+
+from intake.routes import health, jobs
+
+ROUTERS = (health.router, jobs.router)

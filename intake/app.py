@@ -1,0 +1,61 @@
+"""The intake's ASGI application: ``uvicorn intake.app:app``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from config.logging import configure_logging
+from config.settings import Settings, get_settings
+from intake import errors, openapi
+from intake.limits import BodyLimit
+from intake.observe import Observe
+from intake.routes import ROUTERS
+from intake.tenants import Tenants
+from models.organization import load_tenant
+from models.session import open_database
+from worker.publish import Publisher
+
+DESCRIPTION = """Send jobs, follow them, and keep what they work on.
+
+Every refusal is a problem document (RFC 9457) that also carries a plain `error`.
+What belongs to another organization does not exist for you: 404."""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings or get_settings()
+    app.state.settings = settings
+    configure_logging(settings)
+    app.state.database = open_database(settings)
+    app.state.publisher = Publisher(settings)
+    app.state.tenants = Tenants(partial(load_tenant, app.state.database))
+    try:
+        yield
+    finally:
+        app.state.database.engine.dispose()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; *settings* replace what the environment says."""
+    app = FastAPI(
+        title="Marketing Genius",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(Observe), Middleware(BodyLimit)],
+    )
+    app.state.settings = settings
+    errors.install(app)
+    openapi.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+app = create_app()

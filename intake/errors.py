@@ -1,0 +1,119 @@
+"""Maps what can go wrong below the routes to problem documents."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import exc
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from config.plans import cheapest_with
+from intake.problem import (
+    TITLES,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ProblemError,
+    UnavailableError,
+    response,
+)
+from intake.validation import refuse
+from worker.submit import (
+    FeatureNotInPlanError,
+    IdempotencyConflictError,
+    JobNotFoundError,
+    JobStateError,
+    LimitExceededError,
+    OrganizationInactiveError,
+)
+
+DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError)
+"""Postgres away, out of connections or too slow."""
+
+log = structlog.get_logger("intake.errors")
+
+
+def limit_exceeded(meter: str, limit: int | None) -> ProblemError:
+    """Refuse what would pass the plan's limit of *meter*."""
+    return ForbiddenError(
+        "limit-exceeded",
+        f"Resource limit exceeded. Upgrade plan to increase {meter} limit",
+        meter=meter,
+        limit=limit,
+    )
+
+
+def _feature(error: FeatureNotInPlanError) -> ProblemError:
+    offering = cheapest_with(error.feature)
+    advice = f" Upgrade to {offering.name} to use it." if offering is not None else ""
+    return ForbiddenError(
+        "feature-not-in-plan",
+        f"The plan {error.plan} does not include {error.feature}.{advice}",
+        feature=error.feature,
+        plan=error.plan,
+    )
+
+
+def _conflict(error: IdempotencyConflictError) -> ProblemError:
+    return ConflictError(
+        "idempotency-conflict",
+        "This Idempotency-Key was used with another body. Send the same body, or a new key.",
+        key=error.key,
+    )
+
+
+def _state(error: JobStateError) -> ProblemError:
+    return ConflictError(
+        "job-state", f"The job is {error.state}; this cannot be done to it now.", state=error.state
+    )
+
+
+def _http(error: HTTPException) -> ProblemError:
+    """Routing's own refusals: no such path, or not with this method."""
+    title = TITLES.get(error.status_code, "Refused")
+    return ProblemError(
+        error.status_code, title.lower().replace(" ", "-"), f"{title}.", headers=error.headers
+    )
+
+
+def _invalid(error: RequestValidationError) -> ProblemError:
+    """Path, query and header parameters; bodies are read elsewhere. The place is dropped, the name stays."""
+    return refuse([{**one, "loc": one["loc"][1:]} for one in error.errors()])
+
+
+def _away(error: Exception) -> ProblemError:
+    log.warning("database away", error=type(error).__name__)
+    return UnavailableError()
+
+
+_TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
+    ProblemError: lambda error: error,
+    HTTPException: _http,
+    RequestValidationError: _invalid,
+    FeatureNotInPlanError: _feature,
+    LimitExceededError: lambda error: limit_exceeded(error.meter, error.limit),
+    IdempotencyConflictError: _conflict,
+    OrganizationInactiveError: lambda _: ForbiddenError(
+        "organization-inactive", "Your organization is not active."
+    ),
+    JobNotFoundError: lambda _: NotFoundError("job"),
+    JobStateError: _state,
+    **dict.fromkeys(DATABASE_AWAY, _away),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Register the translation of every error that is not a defect."""
+    for error, translate in _TRANSLATIONS.items():
+        app.add_exception_handler(error, _handler(translate))
+
+
+def _handler(translate: Callable[[Any], ProblemError]) -> Callable[[Request, Exception], Any]:
+    async def handle(request: Request, error: Exception) -> Response:
+        return response(translate(error), request_id=request.state.request_id, path=request.url.path)
+
+    return handle

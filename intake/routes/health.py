@@ -1,0 +1,85 @@
+"""For the platform that runs us: alive, ready, and the metrics."""
+
+import os
+from typing import Annotated, Any, Literal
+
+import redis
+import structlog
+from fastapi import APIRouter, Depends, Request
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from pydantic import BaseModel
+from sqlalchemy import text
+from starlette.responses import Response
+
+from config.settings import Settings
+from intake.errors import DATABASE_AWAY
+from intake.openapi import problems
+from intake.problem import ProblemError
+
+router = APIRouter(tags=["health"])
+log = structlog.get_logger("intake.health")
+
+REDIS_PATIENCE_S = 0.5
+
+
+class Alive(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    """`degraded` still takes jobs: they are recorded, and run once Redis is back."""
+
+    status: Literal["ready", "degraded"]
+    postgres: Literal["up"] = "up"
+    redis: Literal["up", "away"]
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def alive() -> Alive:
+    return Alive()
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+@router.get("/readyz", summary="Can it take jobs?", responses=problems(500, 503))
+def ready(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> Ready:
+    _check_postgres(request)
+    away = not _redis_answers(settings)
+    return Ready(status="degraded" if away else "ready", redis="away" if away else "up")
+
+
+def _check_postgres(request: Request) -> None:
+    try:
+        with request.app.state.database.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except DATABASE_AWAY:
+        detail = "Not ready: Postgres is away."
+        headers = {"Retry-After": "2"}
+        extra: dict[str, Any] = {"postgres": "away"}
+        raise ProblemError(503, "unavailable", detail, headers=headers, extra=extra) from None
+
+
+def _redis_answers(settings: Settings) -> bool:
+    client = redis.Redis.from_url(
+        str(settings.redis_url), socket_timeout=REDIS_PATIENCE_S, socket_connect_timeout=REDIS_PATIENCE_S
+    )
+    try:
+        return bool(client.ping())
+    except redis.RedisError as error:
+        log.warning("redis away", error=type(error).__name__)
+        return False
+    finally:
+        client.close()
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+def metrics() -> Response:
+    registry: CollectorRegistry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # ships no types
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

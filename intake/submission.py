@@ -1,0 +1,91 @@
+"""What a tenant posts to have jobs done: one model per kind, told apart by `kind`."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    TypeAdapter,
+    create_model,
+)
+
+from tasks.catalog import TENANT_CATALOG
+from worker.job import JobKind
+from worker.submit import Submission
+
+LARGEST_BATCH = 1_000
+FURTHEST_RUN = timedelta(days=366)
+IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,200}$"
+"""Printable ASCII without spaces, so that it means the same in a header and in a body."""
+
+
+def _not_too_far(moment: datetime) -> datetime:
+    if moment - datetime.now(moment.tzinfo) > FURTHEST_RUN:
+        raise ValueError(f"must be within {FURTHEST_RUN.days} days from now")
+    return moment
+
+
+class JobBody(BaseModel):
+    """What every kind has in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    kind: str
+    payload: Any
+    run_at: Annotated[
+        Annotated[AwareDatetime, AfterValidator(_not_too_far)] | None,
+        Field(description="Not before this moment; without it, as soon as it is your turn."),
+    ] = None
+    priority: Annotated[
+        StrictInt, Field(ge=-10, le=10, description="Seconds of head start over your own other jobs.")
+    ] = 0
+
+    def submission(self, idempotency_key: str | None) -> Submission:
+        """Return what the engine records."""
+        return Submission(
+            kind=TENANT_CATALOG[self.kind],
+            payload=self.payload,
+            run_at=self.run_at,
+            priority=self.priority,
+            idempotency_key=idempotency_key,
+        )
+
+
+class BatchedJobBody(JobBody):
+    """A job within a batch, where no header can carry its key."""
+
+    idempotency_key: Annotated[str, Field(pattern=IDEMPOTENCY_KEY)] | None = None
+
+
+def _body_of_kind(kind: JobKind[Any], base: type[JobBody], prefix: str) -> type[JobBody]:
+    name = prefix + "".join(word.title() for word in kind.name.replace(".", "_").split("_"))
+    fields: dict[str, Any] = {"kind": (Literal[kind.name], ...), "payload": (kind.payload, ...)}
+    body: type[JobBody] = create_model(
+        name, __base__=base, __doc__=(kind.payload.__doc__ or "").strip(), **fields
+    )
+    return body
+
+
+def _any_kind(base: type[JobBody], prefix: str) -> Any:
+    bodies = tuple(_body_of_kind(kind, base, prefix) for kind in TENANT_CATALOG.values())
+    return Annotated[Union[bodies], Field(discriminator="kind")]  # noqa: UP007 - a union of computed members
+
+
+_BATCHED: Any = _any_kind(BatchedJobBody, "Batched")
+
+
+class JobBatch(BaseModel):
+    """All of these jobs or, if any is refused, none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    jobs: Annotated[tuple[_BATCHED, ...], Field(min_length=1, max_length=LARGEST_BATCH)]
+
+
+JOB: TypeAdapter[JobBody] = TypeAdapter(_any_kind(JobBody, "Job"))
+BATCH: TypeAdapter[JobBatch] = TypeAdapter(JobBatch)

@@ -1,0 +1,1 @@
+"""What the intake shows of each table, and the queries that fetch it."""
