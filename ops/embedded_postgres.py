@@ -4,9 +4,11 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from ops.binaries import postgres_programs
@@ -16,6 +18,7 @@ from ops.unprivileged import unprivileged_user
 
 SUPERUSER = "postgres"
 START_WITHIN = timedelta(seconds=60)
+STOP_WITHIN_SECONDS = 20
 PORT_TRIES = 5
 
 ALWAYS = {
@@ -95,6 +98,7 @@ class EmbeddedPostgres:
         if not (self.data / "PG_VERSION").exists():
             self._initialize()
         self._check_version()
+        self._await_predecessor()
         for tries_left in reversed(range(PORT_TRIES)):
             try:
                 self._start_once()
@@ -154,6 +158,15 @@ class EmbeddedPostgres:
         if has != needs:
             raise PostgresVersionError(self.data, has, needs)
 
+    def _await_predecessor(self) -> None:
+        """Let a server whose parent was killed a moment ago finish writing."""
+        lines = _lines(self.data / "postmaster.pid")
+        if lines and lines[0].isdigit():
+            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                predecessor = psutil.Process(int(lines[0]))
+                if predecessor.name() == "postgres":
+                    predecessor.wait(STOP_WITHIN_SECONDS)
+
     def _start_once(self) -> None:
         self.port = self.port or free_port()
         options = {**self._settings, "port": str(self.port)}
@@ -177,6 +190,13 @@ class EmbeddedPostgres:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _as_arguments(settings: Mapping[str, str]) -> list[str]:

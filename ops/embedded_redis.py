@@ -5,6 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ops.binaries import redis_server
 from ops.port import LOOPBACK, free_port
@@ -97,7 +99,7 @@ class EmbeddedRedis:
         return path
 
     def _answers(self) -> bool:
-        with redis.Redis.from_url(self.url()) as client:
+        with redis.Redis.from_url(self.url(), retry=Retry(NoBackoff(), 0)) as client:
             try:
                 return bool(client.ping())
             except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
