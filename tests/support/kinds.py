@@ -1,0 +1,48 @@
+"""Kinds of job for tests: workers get them with ``celery worker -I tests.support.kinds``."""
+
+import time
+from datetime import timedelta
+
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from models.campaign import Campaign
+from worker.context import Completion, DatabaseJob, Effects, PermanentJobError
+from worker.job import JobKind, Lane, runs
+
+INCLUDE = ("-I", "tests.support.kinds")
+
+
+class Leave(BaseModel):
+    """Leave one campaign of this name; a second run of the same job would leave a second one."""
+
+    name: str
+    sleep_ms: int = 0
+    failures: int = 0
+    """Attempts that fail before one succeeds."""
+    permanent: bool = False
+
+
+LEAVE_CAMPAIGN = JobKind(
+    name="test.leave_campaign",
+    payload=Leave,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission=None,
+    max_attempts=10,
+    backoff=timedelta(milliseconds=50),
+)
+
+
+@runs(LEAVE_CAMPAIGN)
+def leave_campaign(job: DatabaseJob, payload: Leave) -> Completion:
+    """Insert first, then dwell: a killed worker leaves an insert that must not commit."""
+    job.session.add(Campaign(organization_id=job.claim.organization_id, name=payload.name))
+    job.session.flush()
+    time.sleep(payload.sleep_ms / 1000)
+    if job.claim.attempt <= payload.failures:
+        if payload.permanent:
+            raise PermanentJobError("told to fail for good")
+        raise RuntimeError("told to fail")
+    left = job.session.scalars(select(Campaign.id).where(Campaign.name == payload.name)).all()
+    return Completion({"left": len(left)})
