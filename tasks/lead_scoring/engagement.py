@@ -32,6 +32,8 @@ class EventTable:
     """Seconds since the epoch."""
     day: Integers
     """The day that the cap counts in, as a number; the organization's own days."""
+    points: Floats
+    """What the event is worth by itself; NaN lets the rule decide."""
 
 
 def engagement_points(rules: Sequence[EventRule], events: EventTable, *, leads: int, now: float) -> Floats:
@@ -41,28 +43,30 @@ def engagement_points(rules: Sequence[EventRule], events: EventTable, *, leads: 
     """
     if not rules:
         return np.zeros((leads, 0))
-    order = np.lexsort((events.at, events.day, events.rule, events.lead))
+    by_rule = np.array([rule.points for rule in rules], dtype=np.float64)[events.rule]
+    worth_each = np.where(np.isnan(events.points), by_rule, events.points)
+    order = np.lexsort((worth_each, events.at, events.day, events.rule, events.lead))
     lead, rule, at, day = events.lead[order], events.rule[order], events.at[order], events.day[order]
-    points = np.array([rule.points for rule in rules], dtype=np.float64)[rule]
+    points = worth_each[order]
     half_life = np.array([rule.half_life_days * DAY_SECONDS for rule in rules])[rule]
     caps = np.array([np.inf if rule.daily_cap is None else float(rule.daily_cap) for rule in rules])[rule]
-    spent = _place_in_group(lead, rule, day) * np.abs(points)
-    counted = np.sign(points) * np.clip(caps - spent, 0.0, np.abs(points))
+    room = caps - _sum_before(np.abs(points), lead, rule, day)
+    counted = np.sign(points) * np.clip(room, 0.0, np.abs(points))
     worth = counted * np.exp2(-np.maximum(now - at, 0.0) / half_life)
     cells = np.bincount(lead * len(rules) + rule, weights=worth, minlength=leads * len(rules))
     return np.asarray(cells, dtype=np.float64).reshape(leads, len(rules))
 
 
-def _place_in_group(*columns: Integers) -> Integers:
-    """Return each row's place among the rows that equal it, given sorted columns."""
-    count = len(columns[0])
-    rows = np.arange(count)
+def _sum_before(values: Floats, *columns: Integers) -> Floats:
+    """Return the sum of the values before each row among the rows that equal it, given sorted columns."""
+    count = len(values)
     starts = np.zeros(count, dtype=bool)
-    if count:
-        starts[0] = True
+    starts[:1] = True
     for column in columns:
         starts[1:] |= column[1:] != column[:-1]
-    return rows - np.maximum.accumulate(np.where(starts, rows, 0))
+    before = np.cumsum(values) - values
+    first_row = np.maximum.accumulate(np.where(starts, np.arange(count), 0))
+    return before - before[first_row]
 
 
 class LateEventError(ValueError):
@@ -92,8 +96,14 @@ class Folded:
         age = max((now - self.as_of).total_seconds(), 0.0)
         return self.value * float(np.exp2(-age / (rule.half_life_days * DAY_SECONDS)))
 
-    def fold(self, rule: EventRule, at: datetime, day: date) -> "Folded":
+    def fold(self, rule: EventRule, at: datetime, day: date, *, points: float | None = None) -> "Folded":
         """Return the state with one more event, which must not be older than the last.
+
+        Args:
+            rule: The rule of the event.
+            at: When it happened.
+            day: The organization's own day of that moment.
+            points: What the event is worth by itself; None lets the rule decide.
 
         Raises:
             LateEventError: The event is older than the state.
@@ -102,6 +112,7 @@ class Folded:
             raise LateEventError(at, self.as_of)
         spent = self.day_points if day == self.day else 0.0
         room = float("inf") if rule.daily_cap is None else rule.daily_cap - spent
-        counted = min(abs(rule.points), max(room, 0.0))
-        signed = counted if rule.points >= 0 else -counted
+        worth = rule.points if points is None else points
+        counted = min(abs(worth), max(room, 0.0))
+        signed = counted if worth >= 0 else -counted
         return Folded(value=self.worth(rule, at) + signed, as_of=at, day=day, day_points=spent + counted)

@@ -11,6 +11,9 @@ Points = Annotated[int, Field(ge=-100, le=100)]
 Share = Annotated[int, Field(ge=0, le=100)]
 Value = str | int | float | StrictBool
 
+OTHER_EVENTS = "event.other"
+"""Key of the rule for events that no rule names."""
+
 
 class Operator(StrEnum):
     """How a field rule looks at a lead; text is compared without regard to case."""
@@ -79,6 +82,8 @@ class RuleSet(BaseModel):
     version: Annotated[int, Field(ge=1)]
     fit: Annotated[tuple[FieldRule, ...], Field(max_length=200)] = ()
     engagement: Annotated[tuple[EventRule, ...], Field(max_length=100)] = ()
+    other_half_life_days: Annotated[float, Field(gt=0, le=3_650)] = 14.0
+    """Half-life of events that no rule is for but that carry points of their own."""
     fit_limit: Share = 50
     engagement_limit: Share = 50
     fit_grades: tuple[Share, Share] = (70, 40)
@@ -91,7 +96,7 @@ class RuleSet(BaseModel):
     @model_validator(mode="after")
     def consistent(self) -> Self:
         """Refuse duplicate keys, two rules for one event, and thresholds in the wrong order."""
-        keys = [rule.key for rule in (*self.fit, *self.engagement)]
+        keys = [rule.key for rule in (*self.fit, *self.event_rules)]
         if len(set(keys)) != len(keys):
             raise ValueError("two rules have the same key")
         if len({rule.event for rule in self.engagement}) != len(self.engagement):
@@ -100,6 +105,18 @@ class RuleSet(BaseModel):
         if any(upper < lower for upper, lower in falling):
             raise ValueError("the higher threshold comes first")
         return self
+
+    @property
+    def event_rules(self) -> tuple[EventRule, ...]:
+        """Return the event rules and, last, the one for events that no rule is for."""
+        other = EventRule(
+            key=OTHER_EVENTS,
+            label="Other activity",
+            event=OTHER_EVENTS,
+            points=0,
+            half_life_days=self.other_half_life_days,
+        )
+        return (*self.engagement, other)
 
     @property
     def fields(self) -> frozenset[str]:

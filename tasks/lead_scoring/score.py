@@ -43,7 +43,7 @@ def score_leads(
         now: Seconds since the epoch.
     """
     fit_cells = fit_points(rules.fit, columns, leads=leads)
-    engagement_cells = whole_points(engagement_points(rules.engagement, events, leads=leads, now=now))
+    engagement_cells = whole_points(engagement_points(rules.event_rules, events, leads=leads, now=now))
     fit_raw, engagement_raw = fit_cells.sum(axis=1), engagement_cells.sum(axis=1)
     fit = np.clip(fit_raw, -HIGHEST, rules.fit_limit)
     engagement = np.clip(engagement_raw, -HIGHEST, rules.engagement_limit)
@@ -93,7 +93,7 @@ def _buckets(rules: RuleSet, score: Integers) -> list[str]:
 
 def _reasons(rules: RuleSet, cells: Integers) -> list[list[Reason]]:
     """Turn cells into reasons; the last three columns are the limits' and the range's adjustments."""
-    names = [(rule.key, rule.label) for rule in (*rules.fit, *rules.engagement)]
+    names = [(rule.key, rule.label) for rule in (*rules.fit, *rules.event_rules)]
     names += [
         ("limit.fit", f"Fit counts at most {rules.fit_limit}"),
         ("limit.engagement", f"Engagement counts at most {rules.engagement_limit}"),

@@ -19,13 +19,14 @@ DAYS = st.floats(min_value=0, max_value=400, allow_nan=False)
 PLACES = st.integers(min_value=0, max_value=len(DEFAULT_RULES.engagement) - 1)
 
 
-def table(rows: list[tuple[int, int, datetime]]) -> EventTable:
+def table(rows: list[tuple[int, int, datetime]], own: list[float] | None = None) -> EventTable:
     seconds = np.array([at.timestamp() for _, _, at in rows], dtype=np.float64)
     return EventTable(
         lead=np.array([lead for lead, _, _ in rows], dtype=np.int64),
         rule=np.array([rule for _, rule, _ in rows], dtype=np.int64),
         at=seconds,
         day=np.array([at.date().toordinal() for _, _, at in rows], dtype=np.int64),
+        points=np.full(len(rows), np.nan) if own is None else np.array(own, dtype=np.float64),
     )
 
 
@@ -68,17 +69,21 @@ def test_the_reasons_sum_to_the_score_of_every_lead(
     points=st.integers(-100, 100),
     half_life=st.floats(0.5, 400),
     cap=st.one_of(st.none(), st.integers(1, 300)),
-    ages=st.lists(DAYS, max_size=50),
+    events=st.lists(st.tuples(DAYS, st.one_of(st.none(), st.integers(-50, 50))), max_size=50),
 )
 def test_folding_events_one_by_one_equals_recomputation(
-    points: int, half_life: float, cap: int | None, ages: list[float]
+    points: int, half_life: float, cap: int | None, events: list[tuple[float, int | None]]
 ) -> None:
     rule = EventRule(key="r", label="r", event="e", points=points, half_life_days=half_life, daily_cap=cap)
-    moments = sorted(NOW - timedelta(days=age) for age in ages)
+    timeline = sorted(
+        ((NOW - timedelta(days=age), own) for age, own in events),
+        key=lambda event: (event[0].timestamp(), points if event[1] is None else event[1]),
+    )
     state = Folded()
-    for moment in moments:
-        state = state.fold(rule, moment, moment.date())
-    whole = engagement_points([rule], table([(0, 0, at) for at in moments]), leads=1, now=NOW.timestamp())
+    for moment, own in timeline:
+        state = state.fold(rule, moment, moment.date(), points=own)
+    rows = table([(0, 0, at) for at, _ in timeline], [np.nan if own is None else own for _, own in timeline])
+    whole = engagement_points([rule], rows, leads=1, now=NOW.timestamp())
     assert state.worth(rule, NOW) == pytest.approx(float(whole[0, 0]), rel=1e-9, abs=1e-9)
 
 

@@ -1,0 +1,1 @@
+"""Analytics rollups: 15-minute buckets from raw events, behind a watermark that loses none."""

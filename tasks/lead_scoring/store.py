@@ -1,0 +1,227 @@
+"""Leads, their events and their rules in the database: read a batch, write it back in one statement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import (
+    ARRAY,
+    CursorResult,
+    Date,
+    Double,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from models.lead import Lead, LeadEvent
+from models.organization import Organization
+from models.setting import Setting
+from tasks.lead_scoring.defaults import DEFAULT_RULES
+from tasks.lead_scoring.engagement import EventTable
+from tasks.lead_scoring.fit import Column
+from tasks.lead_scoring.rules import RuleSet
+from tasks.lead_scoring.score import Scores
+
+RULES_SETTING = "lead_scoring.rules"
+"""Key under which an organization keeps its own `RuleSet`."""
+
+OWN_COLUMNS = (
+    "email",
+    "first_name",
+    "last_name",
+    "company",
+    "job_title",
+    "phone",
+    "source",
+    "status",
+)
+"""Fields that are columns of a lead; every other field is one of its attributes."""
+
+EPOCH = date(1970, 1, 1)
+
+
+class BrokenRulesError(Exception):
+    """The organization's stored rules are not valid."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("the organization's scoring rules are not valid: " + "; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What scoring needs to know of an organization."""
+
+    rules: RuleSet
+    time_zone: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Leads to score, locked until the transaction ends."""
+
+    ids: list[UUID]
+    columns: Mapping[str, Column]
+
+
+def read_context(session: Session, organization_id: UUID) -> Context:
+    """Return the organization's rules, zone and the transaction's moment.
+
+    Raises:
+        BrokenRulesError: Stored rules no longer satisfy `RuleSet`.
+    """
+    own = and_(
+        Setting.organization_id == Organization.organization_id,
+        Setting.key == RULES_SETTING,
+    )
+    statement = (
+        select(Organization.time_zone, func.now(), Setting.value)
+        .outerjoin(Setting, own)
+        .where(Organization.organization_id == organization_id)
+    )
+    time_zone, now, stored = session.execute(statement).one()
+    return Context(rules=DEFAULT_RULES if stored is None else _parse(stored), time_zone=time_zone, now=now)
+
+
+def _parse(stored: Any) -> RuleSet:
+    try:
+        return RuleSet.model_validate(stored)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
+        raise BrokenRulesError(problems) from error
+
+
+def lock_named(
+    session: Session, organization_id: UUID, lead_ids: Sequence[UUID], fields: frozenset[str]
+) -> Batch:
+    """Lock the leads that exist among *lead_ids*, in the order of ids: two jobs never lock crosswise."""
+    wanted = cast(bindparam("lead_ids", list(lead_ids)), ARRAY(Uuid))
+    statement = (
+        _reading(organization_id)
+        .where(Lead.id == func.any(wanted))
+        .order_by(Lead.id)
+        .with_for_update(key_share=True)
+    )
+    return _batch(session.execute(statement).all(), fields)
+
+
+def lock_stalest(session: Session, organization_id: UUID, *, limit: int, fields: frozenset[str]) -> Batch:
+    """Lock the leads scored longest ago, never scored ones first; those another job has now stay its own."""
+    statement = (
+        _reading(organization_id)
+        .order_by(Lead.last_scored_at.asc().nulls_first(), Lead.id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return _batch(session.execute(statement).all(), fields)
+
+
+def _reading(organization_id: UUID) -> Any:
+    own = [getattr(Lead, name) for name in OWN_COLUMNS]
+    return select(Lead.id, Lead.attributes, *own).where(
+        Lead.organization_id == organization_id, Lead.deleted_at.is_(None)
+    )
+
+
+def _batch(rows: Sequence[Any], fields: frozenset[str]) -> Batch:
+    columns: dict[str, Column] = {}
+    for field in fields:
+        if field in OWN_COLUMNS:
+            place = 2 + OWN_COLUMNS.index(field)
+            columns[field] = [row[place] for row in rows]
+        else:
+            columns[field] = [row[1].get(field) for row in rows]
+    return Batch(ids=[row[0] for row in rows], columns=columns)
+
+
+def read_events(session: Session, organization_id: UUID, batch: Batch, context: Context) -> EventTable:
+    """Return every event of the batch's leads that counts; days are the organization's own."""
+    rules = context.rules.event_rules
+    lead = (
+        func.unnest(cast(bindparam("ids", batch.ids), ARRAY(Uuid)))
+        .table_valued("id", with_ordinality="place", name="lead")
+        .render_derived()
+    )
+    rule = (
+        func.unnest(cast(bindparam("names", [rule.event for rule in rules]), ARRAY(Text)))
+        .table_valued("name", with_ordinality="place", name="rule")
+        .render_derived()
+    )
+    day = cast(func.timezone(context.time_zone, LeadEvent.occurred_at), Date) - EPOCH
+    rule_place = func.coalesce(rule.c.place, len(rules))
+    statement = (
+        select(
+            func.array_agg(lead.c.place - 1),
+            func.array_agg(rule_place - 1),
+            func.array_agg(cast(func.extract("epoch", LeadEvent.occurred_at), Double)),
+            func.array_agg(day),
+            func.array_agg(LeadEvent.points),
+        )
+        .select_from(LeadEvent)
+        .join(lead, LeadEvent.lead_id == lead.c.id)
+        .outerjoin(rule, LeadEvent.name == rule.c.name)
+        .where(
+            LeadEvent.organization_id == organization_id,
+            rule.c.name.is_not(None) | LeadEvent.points.is_not(None),
+        )
+    )
+    leads, places, moments, days, points = session.execute(statement).one()
+    return EventTable(
+        lead=np.array(leads or [], dtype=np.int64),
+        rule=np.array(places or [], dtype=np.int64),
+        at=np.array(moments or [], dtype=np.float64),
+        day=np.array(days or [], dtype=np.int64),
+        points=np.array(points or [], dtype=np.float64),
+    )
+
+
+def write_scores(
+    session: Session, organization_id: UUID, batch: Batch, scores: Scores, context: Context
+) -> int:
+    """Write a batch back with one statement; return how many leads it changed."""
+    fresh = (
+        func.unnest(
+            cast(bindparam("ids", batch.ids), ARRAY(Uuid)),
+            cast(bindparam("scores", scores.score.tolist()), ARRAY(Double)),
+            cast(bindparam("fits", scores.fit.tolist()), ARRAY(Double)),
+            cast(bindparam("engagements", scores.engagement.tolist()), ARRAY(Double)),
+            cast(bindparam("grades", scores.grade), ARRAY(Text)),
+            cast(bindparam("buckets", scores.bucket), ARRAY(Text)),
+            cast(bindparam("reasons", [orjson.dumps(each).decode() for each in scores.reasons]), ARRAY(Text)),
+        )
+        .table_valued("id", "score", "fit", "engagement", "grade", "bucket", "reasons", name="fresh")
+        .render_derived()
+    )
+    statement = (
+        update(Lead)
+        .where(Lead.organization_id == organization_id, Lead.id == fresh.c.id)
+        .values(
+            score=fresh.c.score,
+            fit=fresh.c.fit,
+            engagement=fresh.c.engagement,
+            engagement_at=context.now,
+            grade=fresh.c.grade,
+            bucket=fresh.c.bucket,
+            reasons=cast(fresh.c.reasons, JSONB),
+            rules_version=context.rules.version,
+            last_scored_at=context.now,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
