@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from config.settings import Settings, get_settings
@@ -28,6 +29,9 @@ SEAL_LIFETIME = timedelta(minutes=5)
 """A transaction must begin within this time of its seal; it covers the clocks' difference, not the work."""
 
 Row = dict[str, Any]
+
+DATABASE_ERRORS = (psycopg.Error, DBAPIError)
+"""What a door raises when Postgres is away or refuses: `call` the driver's errors, sessions SQLAlchemy's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,12 @@ import structlog
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from config.settings import get_settings
 from models.job import JobState
-from models.session import Database, call, get_database, tenant_session
+from models.session import DATABASE_ERRORS, Database, call, get_database, tenant_session
 from worker.backoff import retry_moment
 from worker.context import (
     Claim,
@@ -63,10 +62,10 @@ def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: 
         log.error("forged message dropped", reason=str(error))
     except LeaseLostError as error:
         raise Reject(str(error), requeue=True) from error
-    except DBAPIError as error:
-        log.warning("message given back: Postgres is away", error=type(error.orig).__name__)
+    except DATABASE_ERRORS as error:
+        log.warning("message given back: the database failed", error=type(error).__name__, exc_info=True)
         time.sleep(DATABASE_AWAY_PAUSE_S)
-        raise Reject("Postgres is away", requeue=True) from error
+        raise Reject("the database failed", requeue=True) from error
 
 
 def attempt(database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]", hold: Hold) -> None:
@@ -151,7 +150,7 @@ def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exceptio
         "fail_job",
         job=claim.job_id,
         held_attempt=claim.attempt,
-        why=Jsonb(describe(error)),
+        why=describe(error),
         retry_at=retry_at,
         counts=not (isinstance(error, RetryLaterError) and error.after),
     )

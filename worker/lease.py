@@ -11,10 +11,9 @@ from itertools import groupby
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from config.settings import get_settings
-from models.session import Database, call, get_database
+from models.session import DATABASE_ERRORS, Database, call, get_database
 from worker.context import Claim, JobCancelledError, LeaseLostError
 
 log = structlog.get_logger(__name__)
@@ -76,7 +75,7 @@ class LeaseKeeper:
         while not pause.wait(self._lease.total_seconds() / 3):
             try:
                 self.renew()
-            except DBAPIError:
+            except DATABASE_ERRORS:
                 # The leases still stand for two thirds of their length; the next round may reach Postgres.
                 log.warning("leases not renewed", exc_info=True)
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, text, tuple_
 
 from models.job import Job, JobState, OutboxRow
 from models.organization import Organization, OrganizationStatus
-from models.session import Database, relay_session
+from models.session import RelayDatabase, call_relay, relay_session
 from worker.publish import BrokerAwayError, Publisher, Waiting
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class Pass:
     """Jobs offered to a queue that had lost its memory."""
 
 
-def run_pass(database: Database, publisher: Publisher) -> Pass:
+def run_pass(database: RelayDatabase, publisher: Publisher) -> Pass:
     """Do everything that is due, a batch of each; *database* is the relay's own."""
     requeued = requeue_lapsed(database)
     try:
@@ -54,13 +54,12 @@ def run_pass(database: Database, publisher: Publisher) -> Pass:
     return done
 
 
-def requeue_lapsed(database: Database) -> int:
+def requeue_lapsed(database: RelayDatabase) -> int:
     """Put running jobs whose lease lapsed back into the outbox."""
-    with relay_session(database) as session:
-        return session.scalars(select(func.app.requeue_lapsed(BATCH))).one()
+    return int(call_relay(database, "requeue_lapsed", batch=BATCH)[0]["requeue_lapsed"])
 
 
-def publish_outbox(database: Database, publisher: Publisher) -> int:
+def publish_outbox(database: RelayDatabase, publisher: Publisher) -> int:
     """Publish the oldest rows of the outbox that their submitter left, and forget them."""
     columns = (
         OutboxRow.organization_id,
@@ -91,7 +90,7 @@ def publish_outbox(database: Database, publisher: Publisher) -> int:
     return len(rows)
 
 
-def rebuild_if_lost(database: Database, publisher: Publisher) -> int:
+def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     """Offer every waiting job to a queue that is not the one we knew; answers how many.
 
     The generation names the Redis process, a key within it and the Postgres process: a restart, an emptied or
@@ -113,7 +112,7 @@ def rebuild_if_lost(database: Database, publisher: Publisher) -> int:
     return offered
 
 
-def pages_of_waiting_jobs(database: Database) -> Iterator[list[Waiting]]:
+def pages_of_waiting_jobs(database: RelayDatabase) -> Iterator[list[Waiting]]:
     """Yield every waiting job of every active organization, in pages ordered by their key."""
     after: tuple[UUID, UUID] = (UUID(int=0), UUID(int=0))
     while page := _page_of_waiting_jobs(database, after):
@@ -121,7 +120,7 @@ def pages_of_waiting_jobs(database: Database) -> Iterator[list[Waiting]]:
         after = (page[-1].organization_id, page[-1].job_id)
 
 
-def _page_of_waiting_jobs(database: Database, after: tuple[UUID, UUID]) -> list[Waiting]:
+def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> list[Waiting]:
     page = (
         select(
             Job.organization_id,

@@ -4,10 +4,9 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler
-from sqlalchemy.exc import DBAPIError
 
 from config.settings import get_settings
-from models.session import Database, open_relay_database
+from models.session import DATABASE_ERRORS, RelayDatabase, open_relay_database
 from worker.publish import Publisher, get_publisher
 from worker.relay import run_pass
 
@@ -19,13 +18,13 @@ class RelayScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         """Open the relay's door; there is no schedule to load."""
-        self._database: Database = open_relay_database(get_settings())
+        self._database: RelayDatabase = open_relay_database(get_settings())
         self._publisher: Publisher = get_publisher()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Run a pass and return the seconds until the next."""
         try:
             run_pass(self._database, self._publisher)
-        except DBAPIError as error:
-            log.warning("relay pass failed: Postgres is away", error=type(error.orig).__name__)
+        except DATABASE_ERRORS as error:
+            log.warning("relay pass failed", error=type(error).__name__, exc_info=True)
         return get_settings().relay_interval.total_seconds()

@@ -4,15 +4,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import psycopg.errors
+import psycopg
 import uuid6
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
-from sqlalchemy.exc import DBAPIError
 
 from config.plans import PLANS, cheapest_with
 from models.job import JobState
@@ -22,9 +22,13 @@ from models.usage import billing_period
 from worker.job import JobKind
 from worker.publish import Publisher, Waiting, get_publisher, publish_recorded
 
-QUOTA_USED_UP = "GQ001"
-KEY_REUSED = "GI001"
-ORGANIZATION_NOT_ACTIVE = "GO001"
+
+class SqlState(StrEnum):
+    """Codes that our database functions raise."""
+
+    QUOTA_USED_UP = "GQ001"
+    KEY_REUSED = "GI001"
+    ORGANIZATION_NOT_ACTIVE = "GO001"
 
 
 class SubmitError(Exception):
@@ -176,11 +180,11 @@ def record(
             fingerprints=[each.fingerprint() if each.idempotency_key else None for each in submissions],
             meters=[each.kind.meter for each in submissions],
             quantities=[each.kind.quantity(each.payload) for each in submissions],
-            quota=Jsonb(quota_now(tenant)),
+            quota=quota_now(tenant),
             requested_by=requested_by,
             request=request_id,
         )
-    except DBAPIError as error:
+    except psycopg.Error as error:
         raise translated(error) from error
     return [
         SubmittedJob(
@@ -208,21 +212,17 @@ def quota_now(tenant: Tenant) -> Mapping[str, Any]:
     }
 
 
-def translated(error: DBAPIError) -> Exception:
-    """Return the submit error that the database function raised, or *error* itself."""
-    cause = error.orig
-    if not isinstance(cause, psycopg.Error):
-        return error
-    detail = cause.diag.message_detail or ""
-    match cause.sqlstate:
-        case "GQ001":
+def translated(error: psycopg.Error) -> Exception:
+    """Return the submit error that a database function raised, or *error* itself."""
+    detail = error.diag.message_detail or ""
+    match error.sqlstate:
+        case SqlState.QUOTA_USED_UP:
             used_up = json.loads(detail)
-            return LimitExceededError(
-                used_up["meter"], used_up["limit"], datetime.fromisoformat(used_up["resets_at"])
-            )
-        case "GI001":
+            resets_at = datetime.fromisoformat(used_up["resets_at"])
+            return LimitExceededError(used_up["meter"], used_up["limit"], resets_at)
+        case SqlState.KEY_REUSED:
             return IdempotencyConflictError(detail)
-        case "GO001":
+        case SqlState.ORGANIZATION_NOT_ACTIVE:
             return OrganizationInactiveError("organization is not active")
         case _:
             return error
@@ -259,9 +259,9 @@ def retry(
     """
     try:
         rows = call(
-            database, tenant.organization_id, "retry_job", job=job_id, quota=Jsonb(quota_now(tenant))
+            database, tenant.organization_id, "retry_job", job=job_id, quota=quota_now(tenant)
         )
-    except DBAPIError as error:
+    except psycopg.Error as error:
         raise translated(error) from error
     if not rows:
         raise JobNotFoundError(str(job_id))
