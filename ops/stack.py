@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from config.settings import ROOT, Settings
+from migrations.bootstrap import APPLICATION, OWNER, RELAY
 from ops.embedded_postgres import EmbeddedPostgres
 from ops.embedded_redis import EmbeddedRedis
-from ops.roles import APP, OWNER, RELAY, bootstrap
+from ops.roles import bootstrap
 from ops.schema import upgrade
 from ops.stack_secrets import StackSecrets
 
@@ -113,7 +114,7 @@ class Stack:
                 superuser_url=self._environ.get("GENIUS_SUPERUSER_DATABASE_URL"),
             )
         return PostgresUrls(
-            app_url=server.url(APP, self.secrets.app_password, database),
+            app_url=server.url(APPLICATION, self.secrets.app_password, database),
             owner_url=server.url(OWNER, self.secrets.owner_password, database),
             relay_url=server.url(RELAY, self.secrets.relay_password, database),
             superuser_url=server.superuser_conninfo.removesuffix("/postgres") + f"/{database}",

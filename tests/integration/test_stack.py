@@ -97,9 +97,9 @@ def test_the_application_role_is_neither_superuser_nor_owner(tmp_path: Path) -> 
         closing(psycopg.connect(stack.postgres.app_url)) as connection,
     ):
         row = connection.execute(
-            "SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'genius_app'"
+            "SELECT rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = 'genius_app'"
         ).fetchone()
-        assert row == (False, False, False, False)
+        assert row == (False, False, False)
 
 
 def test_what_a_durable_stack_holds_is_there_after_its_servers_were_killed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from ops.roles import OWNER
+from migrations.bootstrap import create_database
 from ops.schema import upgrade
 from ops.stack import PostgresUrls, Stack, settings_from
 
@@ -59,16 +59,16 @@ def clone(stack: Stack, template: str) -> Iterator[PostgresUrls]:
 @contextmanager
 def _temporary_database(stack: Stack, *, template: str) -> Iterator[PostgresUrls]:
     name = f"test_{secrets.token_hex(6)}"
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
-    _execute(stack, create.format(*(sql.Identifier(part) for part in (name, template, OWNER))))
+    create_database(_maintenance_url(stack), name, template=template)
     try:
         yield in_database(stack.postgres, name)
     finally:
-        _execute(stack, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        with psycopg.connect(_maintenance_url(stack), autocommit=True) as connection:
+            connection.execute(drop)
 
 
-def _execute(stack: Stack, statement: sql.Composed) -> None:
+def _maintenance_url(stack: Stack) -> str:
     if stack.postgres.superuser_url is None:
         raise NoSuperuserError
-    with psycopg.connect(_replace(stack.postgres.superuser_url, "postgres"), autocommit=True) as connection:
-        connection.execute(statement)
+    return _replace(stack.postgres.superuser_url, "postgres")
