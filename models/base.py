@@ -70,8 +70,8 @@ class Base(DeclarativeBase):
         float: Double,
         datetime: DateTime(timezone=True),
         UUID: Uuid,
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[Any]: JSONB(none_as_null=True),
         list[str]: ARRAY(Text),
     }
 

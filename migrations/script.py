@@ -1,0 +1,16 @@
+"""Run the SQL files of a revision."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from alembic import op
+
+SQL = Path(__file__).parent / "sql"
+
+
+def run_file(name: str) -> None:
+    """Run every statement of ``migrations/sql/<name>`` in the revision's transaction."""
+    connection: psycopg.Connection[Any] | None = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((SQL / name).read_bytes())
