@@ -99,7 +99,9 @@ ENTERPRISE = Plan(
     shortest_schedule=timedelta(minutes=1),
 )
 
-PLANS: Mapping[str, Plan] = MappingProxyType({plan.name: plan for plan in (STARTER, PROFESSIONAL, ENTERPRISE)})
+PLANS: Mapping[str, Plan] = MappingProxyType(
+    {plan.name: plan for plan in (STARTER, PROFESSIONAL, ENTERPRISE)}
+)
 
 
 def cheapest_with(feature: str) -> Plan | None:

@@ -1,8 +1,9 @@
 """Jobs and the narrow tables beside them: events, leases, outbox, dead letters, idempotency keys.
 
-The rows of these tables are written by the functions in ``migrations/sql/jobs.sql`` only; the mapped classes
-are for reading. ``jobs`` carries no index on its state, so that every update of it stays heap-only. None has a
-foreign key to ``organizations``: each insert would lock the organization's row, and the functions check it anyway.
+The rows of these tables are written by the functions in ``migrations/sql/jobs.sql`` only; the mapped
+classes are for reading. ``jobs`` carries no index on its state, so that every update of it stays heap-only.
+None has a foreign key to ``organizations``: each insert would lock the organization's row, and the
+functions check it anyway.
 """
 
 from datetime import datetime

@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 COMPLETE = text("SELECT app.complete_job(NULL, :job, :attempt, :result, :quantity)")
 """In a transaction that is bound to the tenant already."""
 
+EXPECTED = (JobError, SoftTimeLimitExceeded)
+"""Errors that are part of a job's life, with words of our own."""
+
 DATABASE_AWAY_PAUSE_S = 0.5
 """Before a message goes back because Postgres is away, so that it does not spin."""
 
@@ -59,7 +62,7 @@ def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: 
             with bound_contextvars(**name(claim)), get_lease_keeper().hold(claim) as hold:
                 attempt(database, kind, body, hold)
     except ForgedPointerError as error:
-        log.error("forged message dropped", reason=str(error))
+        log.error("forged message dropped", reason=str(error))  # noqa: TRY400 - the trace tells nothing
     except LeaseLostError as error:
         raise Reject(str(error), requeue=True) from error
     except DATABASE_ERRORS as error:
@@ -83,11 +86,16 @@ def attempt(database: Database, kind: "JobKind[Any]", body: "Callable[..., Compl
     except LeaseLostError:
         log.warning("lease lost: the attempt left no effects")
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a body raises ends its attempt, not the worker
+    except EXPECTED as error:
+        fail(database, kind, hold.claim, error)
+    except Exception as error:
+        log.exception("unexpected error in a job")
         fail(database, kind, hold.claim, error)
 
 
-def run_in_database(database: Database, body: "Callable[..., Completion]", claim: Claim, payload: Any) -> None:
+def run_in_database(
+    database: Database, body: "Callable[..., Completion]", claim: Claim, payload: Any
+) -> None:
     """Commit the effects and the completion together, or neither."""
     with tenant_session(database, claim.organization_id) as session:
         completion = body(DatabaseJob(claim, session), payload)
@@ -173,10 +181,8 @@ def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exceptio
 
 def describe(error: Exception) -> dict[str, str]:
     """Return what a tenant may read of an error: our own words, and of anything else only its type."""
-    if isinstance(error, JobError | SoftTimeLimitExceeded):
-        return {"type": type(error).__name__, "message": str(error)}
-    log.exception("unexpected error in a job")
-    return {"type": type(error).__name__, "message": "unexpected error; see the worker's log"}
+    message = str(error) if isinstance(error, EXPECTED) else "unexpected error; see the worker's log"
+    return {"type": type(error).__name__, "message": message}
 
 
 def name(claim: Claim) -> dict[str, Any]:

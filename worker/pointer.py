@@ -29,10 +29,11 @@ class Pointer:
 
     def sign(self, secret: bytes) -> tuple[str, str, int, int, str]:
         """Return the task arguments: organization, job, attempts made, expiry, signature."""
-        signature = self._mac(secret)
+        signature = self.mac(secret)
         return (str(self.organization_id), str(self.job_id), self.attempts_made, self.expires_at, signature)
 
-    def _mac(self, secret: bytes) -> str:
+    def mac(self, secret: bytes) -> str:
+        """Return the signature, in hex."""
         signed = f"{self.organization_id}.{self.job_id}.{self.kind}.{self.attempts_made}.{self.expires_at}"
         return hmac.digest(secret, signed.encode(), hashlib.sha256).hex()
 
@@ -63,6 +64,6 @@ def read_pointer(kind: str, arguments: tuple[object, ...], secret: bytes) -> Poi
         )
     except ValueError as error:
         raise ForgedPointerError(f"malformed pointer of kind {kind}") from error
-    if not hmac.compare_digest(pointer._mac(secret), str(signature)):
+    if not hmac.compare_digest(pointer.mac(secret), str(signature)):
         raise ForgedPointerError(f"signature of a pointer of kind {kind} does not match")
     return pointer

@@ -115,7 +115,7 @@ class SubmittedJob:
     """The idempotency key was known: this is the job it made."""
 
 
-def submit(
+def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is asked
     database: Database,
     tenant: Tenant,
     submissions: Sequence[Submission],
@@ -258,9 +258,7 @@ def retry(
         LimitExceededError: The period's quota does not cover it.
     """
     try:
-        rows = call(
-            database, tenant.organization_id, "retry_job", job=job_id, quota=quota_now(tenant)
-        )
+        rows = call(database, tenant.organization_id, "retry_job", job=job_id, quota=quota_now(tenant))
     except psycopg.Error as error:
         raise translated(error) from error
     if not rows:
