@@ -1,6 +1,7 @@
 """Organizations: the tenants."""
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,8 @@ class Tenant:
     status: str
     plan: str
     time_zone: str
+    billing_anchor: date
+    """Billing periods begin on this day of the month."""
 
 
 def load_tenant(database: Database, organization_id: UUID) -> Tenant | None:

@@ -22,5 +22,5 @@ def retry_moment(error: Exception, *, attempt: int, base: timedelta) -> datetime
             return datetime.now(UTC) + after
         case _:
             # Doubling stops at 2^20 times: beyond the cap anyway, and far from overflowing a timedelta.
-            ceiling = min(LONGEST_PAUSE, base * 2 ** min(attempt - 1, 20))
+            ceiling: timedelta = min(LONGEST_PAUSE, base * 2 ** min(attempt - 1, 20))
             return datetime.now(UTC) + ceiling * random.random()  # noqa: S311 - jitter, not a secret

@@ -72,9 +72,13 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
         def run(*pointer: object) -> None:
             execute(kind, body, pointer)
 
-        soft_s = kind.time_limit.total_seconds()
-        hard_s = soft_s + HARD_LIMIT_GRACE.total_seconds()
-        app.task(run, name=kind.name, typing=False, soft_time_limit=soft_s, time_limit=hard_s)
+        hard_limit = kind.time_limit + HARD_LIMIT_GRACE
+        app.task(
+            name=kind.name,
+            typing=False,
+            soft_time_limit=round(kind.time_limit.total_seconds()),
+            time_limit=round(hard_limit.total_seconds()),
+        )(run)
         return body
 
     return decorate

@@ -1,11 +1,10 @@
 """Put the pointers of recorded jobs onto the fair-share queue."""
 
 import os
-import socket
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
@@ -14,10 +13,11 @@ from uuid import UUID, uuid4
 import redis
 import structlog
 
-from config.plans import PLANS
+from config.plans import PLANS, Plan
 from config.settings import Settings, get_settings
 from models.session import Database, call
-from worker.fairshare.queue import FairQueue
+from worker.fairshare.queue import Entry, FairQueue, TenantSettings
+from worker.message import task_message
 from worker.pointer import make_pointer
 
 log = structlog.get_logger(__name__)
@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 BROKER_REST_S = 1.0
 """After Redis failed, publishing is left to the relay for so long: nobody waits for a dead server twice."""
 
-PRIORITY_HEAD_START_MS = 1_000
-"""What one step of priority is worth against the tenant's own jobs."""
+PRIORITY_STEP = timedelta(seconds=1)
+"""Head start that one step of priority gives over the tenant's own jobs."""
 
 GENERATION_KEY = "genius:generation"
 """Gone when Redis was emptied, so the relay knows to rebuild."""
@@ -64,7 +64,6 @@ class Publisher:
             str(settings.redis_url), socket_timeout=timeout, socket_connect_timeout=timeout
         )
         self._secret = settings.pointer_secret.get_secret_value().encode()
-        self._origin = f"{os.getpid()}@{socket.gethostname()}"
         self._resting_until = 0.0
 
     def publish(self, jobs: Iterable[Waiting]) -> None:
@@ -82,6 +81,25 @@ class Publisher:
             self._resting_until = time.monotonic() + BROKER_REST_S
             raise BrokerAwayError(type(error).__name__) from error
 
+    def _entry(self, job: Waiting) -> Entry:
+        pointer = make_pointer(
+            job.organization_id,
+            job.job_id,
+            kind=job.kind,
+            attempts_made=job.attempts_made,
+            due_at=job.due_at,
+        )
+        return Entry(
+            job=job.message_id,
+            message=task_message(job.kind, pointer.sign(self._secret), job.message_id, job.lane),
+            tenant=str(job.organization_id),
+            kind=job.kind,
+            due=job.due_at,
+            head_start=PRIORITY_STEP * job.priority,
+            must=job.attempts_made > 0,
+            settings=queue_settings(PLANS[job.plan]).to_json(),
+        )
+
     def generation(self) -> str:
         """Name the Redis process and the life of its data.
 
@@ -94,6 +112,12 @@ class Publisher:
             return f"{self._client.info('server')['run_id']}:{marker!r}"
         except redis.RedisError as error:
             raise BrokerAwayError(type(error).__name__) from error
+
+
+@cache
+def queue_settings(plan: Plan) -> TenantSettings:
+    """Return what a plan's tenant may use of every lane."""
+    return TenantSettings(weight=plan.weight, cap=plan.cap, soft_cap=plan.soft_cap or False)
 
 
 def publish_recorded(database: Database, publisher: Publisher, jobs: Sequence[Waiting]) -> None:

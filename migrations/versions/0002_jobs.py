@@ -9,11 +9,6 @@ from migrations.script import run_file
 revision = "0002"
 down_revision = "0001"
 
-JOB_KEY = (
-    sa.Column("organization_id", sa.Uuid, nullable=False),
-    sa.Column("job_id", sa.Uuid, nullable=False),
-)
-
 
 def upgrade() -> None:
     _create_jobs()
@@ -33,7 +28,7 @@ def _moment(name: str, *, nullable: bool = False, default: str | None = None) ->
 
 
 def _job_key() -> list[sa.Column[sa.Uuid]]:
-    return [column.copy() for column in JOB_KEY]
+    return [sa.Column(name, sa.Uuid, nullable=False) for name in ("organization_id", "job_id")]
 
 
 def _create_jobs() -> None:
