@@ -7,8 +7,9 @@ binds the tenant; ``call`` needs no transaction of its own, since one statement 
 import logging
 import os
 import select
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import orjson
@@ -28,8 +29,9 @@ POOL_TIMEOUT = timedelta(seconds=10)
 RECYCLE_AFTER = timedelta(minutes=30)
 
 BEGIN = "BEGIN"
-BEGIN_BOUND = "BEGIN; SELECT pg_catalog.set_config('app.tenant_seal', %s, true)"
-BEGIN_BOUND_AS = BEGIN_BOUND + ", pg_catalog.set_config('app.actor', %s, true)"
+BEGIN_BOUND = """
+BEGIN; SELECT pg_catalog.set_config('app.tenant_seal', %s, true), pg_catalog.set_config('app.actor', %s, true)
+"""
 
 IDENTITY = """
 SELECT role.rolsuper OR role.rolbypassrls OR role.rolcreaterole OR role.rolreplication AS privileged,
@@ -39,6 +41,7 @@ SELECT role.rolsuper OR role.rolbypassrls OR role.rolcreaterole OR role.rolrepli
        EXISTS (SELECT FROM pg_catalog.pg_auth_members AS membership
                WHERE membership.member = role.oid) AS member,
        coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') <> '' AS bound,
+       session_user <> current_user AS disguised,
        role.rolname AS name
 FROM pg_catalog.pg_roles AS role
 WHERE role.rolname = current_user
@@ -52,6 +55,23 @@ SELECT coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') = ''
 SELECT pg_catalog.pg_advisory_unlock_all();
 RESET ALL
 """
+
+
+UNSAFE = ("it bypasses policies", "it owns tables", "it is a member of another role", "it arrived bound")
+"""What is wrong when a column of IDENTITY is true, in their order."""
+
+
+BINDING = "tenant_binding"
+"""Execution option that carries the Binding of a connection's transactions."""
+
+
+class Binding(Protocol):
+    """To whom each transaction of a connection is bound."""
+
+    @property
+    def actor(self) -> str: ...
+
+    def seal(self) -> str: ...
 
 
 class UnsafeConnectionError(Exception):
@@ -93,7 +113,7 @@ def build_engine(
         json_serializer=orjson.dumps,
         json_deserializer=orjson.loads,
     )
-    event.listen(engine, "connect", _refuse_unsafe)
+    event.listen(engine, "connect", _RefuseUnsafe(takes_role=role is not None))
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "checkin", _discard_dirty)
     event.listen(engine, "begin", _begin)
@@ -120,21 +140,23 @@ def _milliseconds(span: timedelta) -> str:
     return str(int(span.total_seconds() * 1000))
 
 
-def _refuse_unsafe(connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
-    row = connection.execute(IDENTITY).fetchone()
-    assert row is not None
-    *findings, role = row
-    meanings = (
-        "it bypasses policies",
-        "it owns tables",
-        "it is a member of another role",
-        "it arrived bound",
-    )
-    reasons = tuple(meaning for found, meaning in zip(findings, meanings, strict=True) if found)
-    if reasons:
-        connection.close()
-        raise UnsafeConnectionError(role, reasons)
-    record.info["role"] = role
+@dataclass(frozen=True)
+class _RefuseUnsafe:
+    """Looks at each new connection, before anything runs on it."""
+
+    takes_role: bool
+
+    def __call__(self, connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
+        row = connection.execute(IDENTITY).fetchone()
+        assert row is not None
+        *findings, disguised, role = row
+        found = [reason for is_so, reason in zip(findings, UNSAFE, strict=True) if is_so]
+        if disguised and not self.takes_role:
+            found.append("it may become another role again")
+        if found:
+            connection.close()
+            raise UnsafeConnectionError(role, tuple(found))
+        record.info["role"] = role
 
 
 def _refuse_closed(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
@@ -154,17 +176,17 @@ def _readable(descriptor: int) -> bool:
 
 
 def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    binding = options.get("tenant_binding")
+    """Begin and bind in one round trip; without a binding the transaction sees and writes nothing."""
+    binding: Binding | None = connection.get_execution_options().get(BINDING)
     raw = connection.connection.driver_connection
     assert raw is not None
     connection.info["ran_free_sql"] = True
+    cursor = psycopg.ClientCursor(raw)  # the simple protocol: two statements in one message
     try:
-        cursor = psycopg.ClientCursor(raw)
         if binding is None:
             cursor.execute(BEGIN)
         else:
-            cursor.execute(BEGIN_BOUND, (binding.seal(),))
+            cursor.execute(BEGIN_BOUND, (binding.seal(), binding.actor))
     except psycopg.OperationalError as error:
         connection.invalidate(error)
         raise OperationalError(BEGIN, None, error, connection_invalidated=True) from error

@@ -1,7 +1,6 @@
 """The only doors to the database. Every one binds its tenant within the transaction's first round trip."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,11 +16,11 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
 from config.settings import Settings, get_settings
 from models.base import OrganizationMixin, SoftDeleteMixin
-from models.connection import build_engine
+from models.connection import BINDING, build_engine
 from models.seal import Sealer
 
 RELAY_ROLE = "genius_relay"
@@ -54,11 +53,12 @@ class RelayDatabase:
 
 
 @dataclass(frozen=True, slots=True)
-class _Binding:
-    """What a session hands to the start of each of its transactions."""
+class _TenantBinding:
+    """Hands each transaction of a session a fresh seal of the same tenant."""
 
     database: Database
     organization_id: UUID
+    actor: str
 
     def seal(self) -> str:
         return self.database.seal(self.organization_id)
@@ -79,55 +79,60 @@ def open_database(settings: Settings, *, pool_size: int | None = None) -> Databa
     return Database(engine, Sealer(settings.seal_secret.get_secret_value().encode()))
 
 
-def get_database() -> Database:
-    """Return this process's database."""
-    return _database_of(os.getpid())
-
-
 @cache
-def _database_of(_process_id: int) -> Database:
+def get_database() -> Database:
+    """Return this process's database; a forked child gets its own connections."""
     return open_database(get_settings())
 
 
+class TenantSession(Session):
+    """A session of one tenant, for ever: used for two, it would hand one's objects to the other."""
+
+    def __init__(self, binding: _TenantBinding) -> None:
+        super().__init__(
+            binding.database.engine,
+            execution_options={BINDING: binding},
+            expire_on_commit=False,
+            close_resets_only=False,
+            info={"narrowing": _narrowing(binding.organization_id)},
+        )
+
+
 @contextmanager
-def tenant_session(database: Database, organization_id: UUID) -> Iterator[Session]:
+def tenant_session(
+    database: Database, organization_id: UUID, *, actor: str | None = None
+) -> Iterator[TenantSession]:
     """Open one transaction that sees only the rows of *organization_id*.
 
-    Commits when the block ends, rolls back when it raises. A session is bound once, for ever: one used for
-    two tenants would hand the first one's objects to the second.
+    Commits when the block ends, rolls back when it raises. The audit log names *actor* as who changed things.
     """
-    binding = _Binding(database, organization_id)
-    with Session(
-        database.engine,
-        execution_options={"tenant_binding": binding},
-        expire_on_commit=False,
-        close_resets_only=False,
-    ) as session:
-        event.listen(session, "do_orm_execute", _narrowing(organization_id))
-        with session.begin():
-            yield session
+    with TenantSession(_TenantBinding(database, organization_id, actor or "")) as session, session.begin():
+        yield session
 
 
-def _narrowing(organization_id: UUID) -> Callable[[ORMExecuteState], None]:
-    """Return a listener that adds the tenant to ORM statements: a second line, the policies are the wall."""
-    tenant = with_loader_criteria(
+def _narrowing(organization_id: UUID) -> LoaderCriteriaOption:
+    return with_loader_criteria(
         OrganizationMixin,
         lambda table: table.organization_id == organization_id,
         include_aliases=True,
     )
 
-    def narrow(state: ORMExecuteState) -> None:
-        if state.is_column_load or state.is_relationship_load:
-            return
-        state.statement = state.statement.options(tenant)
-        if not state.execution_options.get("include_deleted", False):
-            state.statement = state.statement.options(LIVE)
 
-    return narrow
+_LIVE = with_loader_criteria(SoftDeleteMixin, lambda table: table.deleted_at.is_(None), include_aliases=True)
 
 
-LIVE = with_loader_criteria(SoftDeleteMixin, lambda table: table.deleted_at.is_(None), include_aliases=True)
-"""Leaves out soft-deleted rows, unless a statement has the execution option ``include_deleted``."""
+@event.listens_for(TenantSession, "do_orm_execute")
+def _narrow(state: ORMExecuteState) -> None:
+    """Name the tenant in every ORM statement: a second line behind the policies, which are the wall.
+
+    Rows that are soft-deleted are left out too, unless the statement has the execution option
+    ``include_deleted``.
+    """
+    if state.is_column_load or state.is_relationship_load:
+        return  # these carry the options of the statement that loaded their parent
+    state.statement = state.statement.options(state.session.info["narrowing"])
+    if not state.execution_options.get("include_deleted", False):
+        state.statement = state.statement.options(_LIVE)
 
 
 def call(database: Database, organization_id: UUID, function: str, /, **arguments: Any) -> list[Row]:
