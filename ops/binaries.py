@@ -6,8 +6,10 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+from ops.error import OperatorError
 
-class BinaryMissingError(Exception):
+
+class BinaryMissingError(OperatorError):
     """The program of an embedded server is not installed; carries its name."""
 
     def __init__(self, name: str, package: str, variable: str) -> None:

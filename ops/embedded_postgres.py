@@ -12,6 +12,7 @@ import psutil
 import psycopg
 
 from ops.binaries import postgres_programs
+from ops.error import OperatorError
 from ops.port import LOOPBACK, free_port
 from ops.process import ChildProcess, NotReadyError, ProcessEndedError, launch_command
 from ops.unprivileged import unprivileged_user
@@ -35,7 +36,7 @@ UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "2GB"}
 """For data that nobody misses after a power cut: several times faster."""
 
 
-class PostgresVersionError(Exception):
+class PostgresVersionError(OperatorError):
     """The data directory belongs to another major version; carries the directory and both versions."""
 
     def __init__(self, data: Path, has: str, needs: str) -> None:
@@ -47,7 +48,7 @@ class PostgresVersionError(Exception):
         self.needs = needs
 
 
-class InitializeError(Exception):
+class InitializeError(OperatorError):
     """``initdb`` failed; carries what it said."""
 
     def __init__(self, data: Path, said: str) -> None:

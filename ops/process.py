@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from ops.error import OperatorError
+
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOG_TAIL_LINES = 15
 
@@ -31,7 +33,7 @@ def launch_command(
     ]
 
 
-class ProcessEndedError(Exception):
+class ProcessEndedError(OperatorError):
     """A child ended before it was ready; carries its name, exit code and the end of its log."""
 
     def __init__(self, name: str, code: int | None, log: str) -> None:
@@ -41,7 +43,7 @@ class ProcessEndedError(Exception):
         self.log = log
 
 
-class NotReadyError(Exception):
+class NotReadyError(OperatorError):
     """A child runs but did not become ready in time; carries its name and the end of its log."""
 
     def __init__(self, name: str, log: str) -> None:
@@ -80,6 +82,9 @@ class ChildProcess:
         self.stop_signal = stop_signal
         self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._created = 0.0
+        self._log_start = 0
+        self._asked = False
 
     @property
     def pid(self) -> int:
@@ -99,7 +104,9 @@ class ChildProcess:
     def start(self) -> None:
         """Start the program; it is not necessarily ready when this returns."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._asked = False
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own program and arguments
                 launch_command(self.command, user=self.user, stop_signal=self.stop_signal),
                 stdin=subprocess.DEVNULL,
@@ -109,12 +116,20 @@ class ChildProcess:
                 cwd=self.directory,
                 start_new_session=True,
             )
+        with suppress(psutil.NoSuchProcess):  # it may have ended already
+            self._created = psutil.Process(self.pid).create_time()
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal, once: to many programs a second one means at once."""
+        if self._process is not None and self.alive and not self._asked:
+            self._process.send_signal(self.stop_signal)
+            self._asked = True
 
     def stop(self, within: timedelta = timedelta(seconds=20)) -> None:
         """Ask it to end; after *within* end it and all it started."""
         family = self._family()
-        if self._process is not None and self.alive:
-            self._process.send_signal(self.stop_signal)
+        self.ask_to_stop()
+        if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(within.total_seconds())
         self._end(family)
@@ -124,10 +139,16 @@ class ChildProcess:
         self._end(self._family())
 
     def log_tail(self) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines that it logged since its last start."""
         if not self.log.exists():
             return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        return "\n".join(self.fresh_log().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+    def fresh_log(self) -> bytes:
+        """Return what it has logged since its last start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read()
 
     def wait_ready(self, ready: Ready, within: timedelta) -> None:
         """Wait until *ready* answers true.
@@ -145,12 +166,14 @@ class ChildProcess:
             time.sleep(0.02)
 
     def _family(self) -> list[psutil.Process]:
-        if self._process is None or not self.alive:
+        """Find what runs in the session that it leads, also when it died before its own children."""
+        if self._process is None:
             return []
-        with suppress(psutil.NoSuchProcess):
-            itself = psutil.Process(self._process.pid)
-            return [itself, *itself.children(recursive=True)]
-        return []
+        members = [process for process in psutil.process_iter() if _session(process.pid) == self.pid]
+        leader = next((process for process in members if process.pid == self.pid), None)
+        if leader is not None and leader.create_time() != self._created:
+            return []  # a stranger has been given its number since
+        return members
 
     def _end(self, family: Sequence[psutil.Process]) -> None:
         for process in family:
@@ -159,3 +182,10 @@ class ChildProcess:
         if self._process is not None:
             self._process.wait()
         psutil.wait_procs(family, timeout=5)
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None

@@ -3,8 +3,11 @@
 import io
 from typing import TextIO
 
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from config.settings import ROOT, Settings
 
@@ -19,3 +22,17 @@ def alembic_config(settings: Settings, *, output: TextIO | None = None) -> Confi
 def upgrade(settings: Settings, revision: str = "head") -> None:
     """Migrate up to *revision* as the owner of the tables."""
     command.upgrade(alembic_config(settings), revision)
+
+
+def head_revision(settings: Settings) -> str | None:
+    """Return the newest revision there is."""
+    return ScriptDirectory.from_config(alembic_config(settings)).get_current_head()
+
+
+def current_revision(settings: Settings) -> str | None:
+    """Return the revision the database is at; needs the owner's URL."""
+    assert settings.owner_database_url is not None
+    url = str(settings.owner_database_url).replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

@@ -9,10 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dotenv import dotenv_values
+
 from config.settings import ROOT, Settings
 from migrations.bootstrap import APPLICATION, OWNER, RELAY
 from ops.embedded_postgres import EmbeddedPostgres
 from ops.embedded_redis import EmbeddedRedis
+from ops.error import OperatorError
 from ops.roles import bootstrap
 from ops.schema import upgrade
 from ops.stack_secrets import StackSecrets
@@ -21,7 +24,7 @@ DATABASE = "genius"
 VAR = ROOT / "var"
 
 
-class StackRunningError(Exception):
+class StackRunningError(OperatorError):
     """Another process runs the stack of this directory; carries the directory."""
 
     def __init__(self, directory: Path) -> None:
@@ -169,6 +172,12 @@ class Stack:
         self.embedded_postgres.start()
         exits.callback(self.embedded_postgres.stop)
         bootstrap(self.embedded_postgres.superuser_conninfo, self.secrets, DATABASE)
+
+
+def given_environment() -> dict[str, str]:
+    """Return this process's environment over what ``.env`` says, as `Settings` reads them."""
+    written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    return {**written, **os.environ}
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

@@ -3,10 +3,12 @@
 import os
 import pwd
 
+from ops.error import OperatorError
+
 CANDIDATES = ("nobody", "daemon", "bin")
 
 
-class NoUnprivilegedUserError(Exception):
+class NoUnprivilegedUserError(OperatorError):
     """Root runs this, and no ordinary user exists whom Postgres could run as."""
 
     def __init__(self) -> None:

@@ -17,7 +17,8 @@ FINAL = (JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED)
 def states(database: Database, tenant: Tenant) -> Counter[str]:
     """Count the tenant's jobs by state."""
     with tenant_session(database, tenant.organization_id) as session:
-        return Counter(dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples()))
+        counted = session.execute(select(Job.state, func.count()).group_by(Job.state))
+        return Counter({state: jobs for state, jobs in counted})
 
 
 def all_ended(database: Database, tenants: Iterable[Tenant]) -> bool:
@@ -29,7 +30,7 @@ def campaigns_left(database: Database, tenant: Tenant) -> Counter[str]:
     """Count campaigns by name: the effects of `tests.support.kinds`."""
     with tenant_session(database, tenant.organization_id) as session:
         counted = session.execute(select(Campaign.name, func.count()).group_by(Campaign.name))
-        return Counter(dict(counted.tuples()))
+        return Counter({key: rows for key, rows in counted})
 
 
 def successes(database: Database, tenant: Tenant) -> Counter[int]:
@@ -42,7 +43,7 @@ def successes(database: Database, tenant: Tenant) -> Counter[int]:
     )
     with tenant_session(database, tenant.organization_id) as session:
         counted = session.execute(select(per_job.c.times, func.count()).group_by(per_job.c.times))
-        return Counter(dict(counted.tuples()))
+        return Counter({key: rows for key, rows in counted})
 
 
 def quota(database: Database, tenant: Tenant, meter: str = "jobs_month") -> tuple[int, int]:

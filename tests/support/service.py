@@ -13,6 +13,7 @@ from config.celery import LANES
 from config.settings import ROOT
 from ops.port import free_port
 from ops.process import ChildProcess
+from ops.system import WORKER_READY
 
 READY_WITHIN = timedelta(seconds=60)
 
@@ -44,7 +45,7 @@ class Services:
         ]
         child = self._start(name, command, environment or {})
         if wait:
-            child.wait_ready(lambda: "ready." in child.log.read_text(errors="replace"), READY_WITHIN)
+            child.wait_ready(lambda: WORKER_READY in child.fresh_log(), READY_WITHIN)
         return child
 
     def beat(self, environment: Mapping[str, str] | None = None) -> ChildProcess:

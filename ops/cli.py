@@ -1,0 +1,52 @@
+"""The `genius` command."""
+
+from typing import Any
+
+import typer
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from typer.core import TyperGroup
+
+from ops.commands import demo, doctor, jobs, migrate, org, token, top, up
+from ops.error import OperatorError
+
+UNREACHABLE = "Postgres does not answer as configured: {reason}\nRun `genius doctor` to see what is wrong."
+NO_SCHEMA = "The database is not at the newest revision: {reason}\nRun `genius migrate`."
+
+
+class ReportingGroup(TyperGroup):
+    """Shows what an operator can mend as one message, and exits with 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except OperatorError as error:
+            message = str(error)
+        except ProgrammingError as error:
+            message = NO_SCHEMA.format(reason=_first_line(error))
+        except DBAPIError as error:
+            message = UNREACHABLE.format(reason=_first_line(error))
+        typer.secho(f"Error: {message}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1)
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]
+
+
+app = typer.Typer(
+    name="genius",
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    help="Run and look after Marketing Genius.",
+    pretty_exceptions_show_locals=False,
+)
+app.command()(up.up)
+app.command()(demo.demo)
+app.command()(migrate.migrate)
+app.add_typer(org.app, name="org")
+app.command()(token.token)
+app.command()(jobs.jobs)
+app.command()(top.top)
+app.command()(doctor.doctor)

@@ -1,0 +1,75 @@
+"""`genius jobs`: what became of an organization's jobs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Row, select
+
+from models.job import Job, JobState
+from models.session import open_database, tenant_session
+from ops.commands.token import find_tenant
+from ops.configuration import settings_in_force
+
+COLUMNS = (
+    Job.id,
+    Job.kind,
+    Job.state,
+    Job.attempt,
+    Job.created_at,
+    Job.started_at,
+    Job.finished_at,
+    Job.error,
+)
+STYLES = {JobState.SUCCEEDED: "green", JobState.DEAD: "red", JobState.RUNNING: "cyan"}
+
+
+def jobs(
+    org: Annotated[UUID, typer.Option(help="Id of the organization.")],
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only jobs of this kind.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest this many.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,  # noqa: FBT002 - an option
+) -> None:
+    """List an organization's jobs, the newest first."""
+    database = open_database(settings_in_force(), pool_size=1)
+    tenant = find_tenant(database, org)
+    newest = select(*COLUMNS).where(Job.organization_id == org).order_by(Job.id.desc()).limit(limit)
+    if state is not None:
+        newest = newest.where(Job.state == state)
+    if kind is not None:
+        newest = newest.where(Job.kind == kind)
+    with tenant_session(database, org) as session:
+        rows = session.execute(newest).all()
+    if as_json:
+        for row in rows:
+            typer.echo(orjson.dumps(row._asdict(), default=str).decode())
+    else:
+        Console().print(_table(tenant.name, rows))
+
+
+def _table(title: str, rows: Sequence[Row[*tuple[Any, ...]]]) -> Table:
+    table = Table(title=f"Jobs of {title}")
+    for heading in ("id", "kind", "state", "attempt", "created", "waited", "ran", "error"):
+        table.add_column(heading, no_wrap=heading in {"id", "state"})
+    for row in rows:
+        style = STYLES.get(JobState(row.state), "")
+        table.add_row(
+            *(str(row.id), row.kind, f"[{style}]{row.state}[/]" if style else row.state, str(row.attempt)),
+            *(f"{row.created_at:%Y-%m-%d %H:%M:%S}", _span(row.created_at, row.started_at)),
+            *(_span(row.started_at, row.finished_at), _reason(row.error)),
+        )
+    return table
+
+
+def _span(start: datetime | None, end: datetime | None) -> str:
+    return "" if start is None or end is None else f"{(end - start).total_seconds():.3f} s"
+
+
+def _reason(error: dict[str, Any] | None) -> str:
+    return "" if not error else str(error.get("message") or error)

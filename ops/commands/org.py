@@ -1,0 +1,45 @@
+"""`genius org`: make organizations."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+import uuid6
+
+from models.organization import Organization, PlanName, load_tenant
+from models.session import open_database, tenant_session
+from ops.configuration import settings_in_force
+from ops.error import OperatorError
+
+app = typer.Typer(no_args_is_help=True, help="Make organizations.")
+
+
+class OrganizationExistsError(OperatorError):
+    """The id is taken; carries it."""
+
+    def __init__(self, organization_id: UUID) -> None:
+        super().__init__(f"An organization {organization_id} exists already.")
+        self.organization_id = organization_id
+
+
+@app.callback()
+def organizations() -> None:
+    """Make organizations."""
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="What people call it.")],
+    plan: Annotated[PlanName, typer.Option(help="What it may use.")],
+    identity: Annotated[
+        UUID | None, typer.Option("--id", help="Its id; a new one when left out.", show_default=False)
+    ] = None,
+) -> None:
+    """Make an organization and print its id, and nothing else."""
+    database = open_database(settings_in_force(), pool_size=1)
+    organization_id = identity or uuid6.uuid7()
+    if load_tenant(database, organization_id) is not None:
+        raise OrganizationExistsError(organization_id)
+    with tenant_session(database, organization_id) as session:
+        session.add(Organization(organization_id=organization_id, name=name, plan=plan.value))
+    typer.echo(organization_id)

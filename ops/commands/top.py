@@ -1,0 +1,5 @@
+"""`genius top`: the lanes, live."""
+
+
+def top() -> None:
+    """Show the lanes live."""
