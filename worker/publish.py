@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import redis
 import structlog
 
-from config.plans import PLANS, Plan
+from config.plans import PLANS
 from config.settings import Settings, get_settings
 from models.session import Database, call
 from worker.fairshare.queue import Entry, FairQueue, TenantSettings
@@ -97,7 +97,7 @@ class Publisher:
             due=job.due_at,
             head_start=PRIORITY_STEP * job.priority,
             must=job.attempts_made > 0,
-            settings=queue_settings(PLANS[job.plan]).to_json(),
+            settings=queue_settings(job.plan),
         )
 
     def generation(self) -> str:
@@ -115,9 +115,10 @@ class Publisher:
 
 
 @cache
-def queue_settings(plan: Plan) -> TenantSettings:
-    """Return what a plan's tenant may use of every lane."""
-    return TenantSettings(weight=plan.weight, cap=plan.cap, soft_cap=plan.soft_cap or False)
+def queue_settings(plan_name: str) -> str:
+    """Spell what a tenant of the plan may use of every lane, for a queue that does not know it yet."""
+    plan = PLANS[plan_name]
+    return TenantSettings(weight=plan.weight, cap=plan.cap, soft_cap=plan.soft_cap or False).to_json()
 
 
 def publish_recorded(database: Database, publisher: Publisher, jobs: Sequence[Waiting]) -> None:

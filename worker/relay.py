@@ -78,15 +78,14 @@ def publish_outbox(database: RelayDatabase, publisher: Publisher) -> int:
         .where(OutboxRow.created_at < left_alone, Organization.status == OrganizationStatus.ACTIVE)
         .order_by(OutboxRow.created_at)
         .limit(BATCH)
-        .with_for_update(of=OutboxRow, skip_locked=True)
     )
     with relay_session(database) as session:
         rows = session.execute(oldest).all()
         publisher.publish(Waiting(*row) for row in rows)
-        published = [(row.organization_id, row.job_id) for row in rows]
-        session.execute(
-            delete(OutboxRow).where(tuple_(OutboxRow.organization_id, OutboxRow.job_id).in_(published))
-        )
+        # With the attempt: by now a row may stand for the next one.
+        published = [(row.organization_id, row.job_id, row.attempt) for row in rows]
+        key = tuple_(OutboxRow.organization_id, OutboxRow.job_id, OutboxRow.attempt)
+        session.execute(delete(OutboxRow).where(key.in_(published)))
     return len(rows)
 
 

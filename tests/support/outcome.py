@@ -18,7 +18,7 @@ def states(database: Database, tenant: Tenant) -> Counter[str]:
     """Count the tenant's jobs by state."""
     with tenant_session(database, tenant.organization_id) as session:
         counted = session.execute(select(Job.state, func.count()).group_by(Job.state))
-        return Counter({state: jobs for state, jobs in counted})
+        return Counter(dict(counted.all()))
 
 
 def all_ended(database: Database, tenants: Iterable[Tenant]) -> bool:
@@ -30,7 +30,7 @@ def campaigns_left(database: Database, tenant: Tenant) -> Counter[str]:
     """Count campaigns by name: the effects of `tests.support.kinds`."""
     with tenant_session(database, tenant.organization_id) as session:
         counted = session.execute(select(Campaign.name, func.count()).group_by(Campaign.name))
-        return Counter({key: rows for key, rows in counted})
+        return Counter(dict(counted.all()))
 
 
 def successes(database: Database, tenant: Tenant) -> Counter[int]:
@@ -43,7 +43,7 @@ def successes(database: Database, tenant: Tenant) -> Counter[int]:
     )
     with tenant_session(database, tenant.organization_id) as session:
         counted = session.execute(select(per_job.c.times, func.count()).group_by(per_job.c.times))
-        return Counter({key: rows for key, rows in counted})
+        return Counter(dict(counted.all()))
 
 
 def quota(database: Database, tenant: Tenant, meter: str = "jobs_month") -> tuple[int, int]:
