@@ -1,0 +1,181 @@
+"""The body of `social.publish_post`: commit the intent, call, commit what came of it; in doubt, probe."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NoReturn
+
+import structlog
+
+from models.social import AccountStatus, PostState
+from tasks.catalog import PUBLISH_POST
+from tasks.payloads import PublishPost
+from tasks.social_posting.account import AccountTokens, set_status
+from tasks.social_posting.content import problems
+from tasks.social_posting.error import (
+    AccountBlockedError,
+    PermanentContentError,
+    PlatformError,
+    RateLimitedError,
+    ReauthError,
+    TryAgainError,
+    UnknownOutcomeError,
+)
+from tasks.social_posting.platform import Intent, Platform, Published
+from tasks.social_posting.post import (
+    NoSuchPostError,
+    Post,
+    known_remote_ids,
+    open_post,
+    shown,
+    write_cancelled,
+    write_error,
+    write_intent,
+    write_published,
+)
+from tasks.social_posting.registry import platform_of
+from tasks.vault import get_vault
+from worker.context import Completion, JobCancelledError, OutsideJob, PermanentJobError, RetryLaterError
+from worker.job import runs
+
+log = structlog.get_logger(__name__)
+
+SETTLING = timedelta(seconds=3)
+"""A call whose answer was lost may still be at work on the platform: probe no sooner."""
+
+REFUSED_STATES = {
+    PostState.CANCELLED: "the post was cancelled",
+    PostState.FAILED_PERMANENT: "the platform refused the post: edit it first",
+    PostState.PARKED_UNCONFIRMED: "nobody knows whether the post is out: a person has to decide",
+}
+
+
+@runs(PUBLISH_POST)
+def publish(job: OutsideJob, payload: PublishPost) -> Completion:
+    """Publish a post exactly once, however often this runs and wherever it is killed."""
+    try:
+        with job.transaction() as session:
+            post = open_post(session, job.claim, payload)
+    except NoSuchPostError as error:
+        raise PermanentJobError(str(error)) from error
+    if post.published is not None:
+        return Completion(shown(post, post.published))
+    if post.state in REFUSED_STATES:
+        raise PermanentJobError(REFUSED_STATES[post.state])
+    attempt = _prepare(job, post)
+    published = attempt.settle() if post.state is PostState.UNKNOWN else None
+    if published is None:
+        published = attempt.send()
+    with job.transaction() as session:
+        write_published(session, post, published)
+    return Completion(shown(post, published))
+
+
+def _prepare(job: OutsideJob, post: Post) -> "_Attempt":
+    """Refuse what cannot work before anything is sent; a post in doubt has been sent already."""
+    try:
+        platform = platform_of(post.account)
+    except PermanentContentError as error:
+        _refuse(job, post, PostState.FAILED_PERMANENT, error)
+    if post.state is not PostState.UNKNOWN:
+        wrong = problems(platform, post.text, post.media)
+        if wrong:
+            _refuse(job, post, PostState.FAILED_PERMANENT, PermanentContentError("; ".join(wrong)))
+        if post.account_status is not AccountStatus.ACTIVE:
+            unusable = ReauthError(f"the account is {post.account_status.value}: connect it again")
+            _refuse(job, post, PostState.BLOCKED_REAUTH, unusable)
+    return _Attempt(job, post, platform, AccountTokens(job.transaction, get_vault(), platform, post.account))
+
+
+def _refuse(job: OutsideJob, post: Post, state: PostState, error: PlatformError) -> NoReturn:
+    with job.transaction() as session:
+        write_error(session, post, state, error)
+    raise PermanentJobError(error.detail) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One attempt at one post."""
+
+    job: OutsideJob
+    post: Post
+    platform: Platform
+    tokens: AccountTokens
+
+    def settle(self) -> Published | None:
+        """Find out whether an earlier attempt published; None is a certain no."""
+        intent = self.post.intent
+        assert intent is not None, "a post is in doubt only after its intent was committed"
+        if not self.platform.can_probe:
+            unknown = UnknownOutcomeError("the platform cannot be asked whether the post is out")
+            self._record(PostState.PARKED_UNCONFIRMED, unknown)
+            raise PermanentJobError(unknown.detail)
+        with self.job.transaction() as session:
+            known = known_remote_ids(session, self.post, intent)
+        try:
+            found = self.tokens.use(
+                lambda token: self.platform.probe(self.post.account, token, intent, known=known)
+            )
+        except PlatformError as error:
+            self._fail(error, after_error=PostState.UNKNOWN)
+        log.info("probed a post of unknown outcome", post=str(self.post.id), found=found is not None)
+        return found
+
+    def send(self) -> Published:
+        """Commit the intent, then call."""
+        try:
+            self.job.check()
+            with self.job.transaction() as session:
+                intent = write_intent(session, self.post, self.platform)
+            return self.tokens.use(partial(self._call, intent))
+        except JobCancelledError:
+            with self.job.transaction() as session:
+                write_cancelled(session, self.post)
+            raise
+        except PlatformError as error:
+            self._fail(error, after_error=PostState.QUEUED)
+
+    def _call(self, intent: Intent, token: str) -> Published:
+        """Call, if the job is still ours and wanted: whatever was sent before has certainly not published."""
+        self.job.check()
+        return self.platform.publish(self.post.account, token, intent)
+
+    def _fail(self, error: PlatformError, *, after_error: PostState) -> NoReturn:
+        """Record the error with the state it leaves, and raise what the engine shall do.
+
+        Args:
+            error: What the platform did.
+            after_error: State of a post that can be tried again, or whose fate is as open as it was.
+        """
+        in_doubt = after_error is PostState.UNKNOWN
+        match error:
+            case UnknownOutcomeError():
+                self._record(PostState.UNKNOWN, error)
+                raise RetryLaterError(error.detail, after=SETTLING) from error
+            case RateLimitedError(until=until):
+                self._record(after_error, error)
+                raise RetryLaterError(error.detail, after=_wait(until)) from error
+            case TryAgainError(after=after):
+                self._record(after_error, error)
+                raise RetryLaterError(error.detail, after=after) from error
+            case ReauthError():
+                self._block(error, AccountStatus.NEEDS_REAUTH, after_error)
+            case AccountBlockedError():
+                self._block(error, AccountStatus.PAUSED, after_error)
+            case _:
+                self._record(after_error if in_doubt else PostState.FAILED_PERMANENT, error)
+        raise PermanentJobError(error.detail) from error
+
+    def _record(self, state: PostState, error: PlatformError) -> None:
+        with self.job.transaction() as session:
+            write_error(session, self.post, state, error)
+
+    def _block(self, error: PlatformError, status: AccountStatus, after_error: PostState) -> None:
+        in_doubt = after_error is PostState.UNKNOWN
+        with self.job.transaction() as session:
+            write_error(session, self.post, after_error if in_doubt else PostState.BLOCKED_REAUTH, error)
+            set_status(session, self.post.account.id, status, error.detail)
+
+
+def _wait(until: datetime) -> timedelta:
+    return max(until - datetime.now(UTC), timedelta(seconds=1))
