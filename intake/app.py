@@ -16,6 +16,7 @@ from intake.routes import ROUTERS
 from intake.tenants import Tenants
 from models.organization import load_tenant
 from models.session import open_database
+from tasks.vault import Vault
 from worker.publish import Publisher
 
 DESCRIPTION = """Send jobs, follow them, and keep what they work on.
@@ -31,6 +32,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logging(settings)
     app.state.database = open_database(settings)
     app.state.publisher = Publisher(settings)
+    app.state.vault = Vault([settings.credential_secret.get_secret_value().encode()])
     app.state.tenants = Tenants(partial(load_tenant, app.state.database))
     try:
         yield

@@ -15,7 +15,9 @@ from config.plans import cheapest_with
 from intake.problem import (
     TITLES,
     ConflictError,
+    FieldError,
     ForbiddenError,
+    InvalidRequestError,
     NotFoundError,
     ProblemError,
     UnavailableError,
@@ -85,6 +87,24 @@ def _invalid(error: RequestValidationError) -> ProblemError:
     return refuse([{**one, "loc": one["loc"][1:]} for one in error.errors()])
 
 
+def _broken_rule(error: exc.IntegrityError) -> ProblemError:
+    """Translate what only the database could see: a reference to nothing, a name that is taken."""
+    if not isinstance(error.orig, psycopg.Error):
+        raise error
+    constraint = error.orig.diag.constraint_name or ""
+    match error.orig.sqlstate:
+        case "23503":
+            field = constraint.partition("organization_id_")[2] or "body"
+            return InvalidRequestError([FieldError(field=field, message="names nothing of yours")])
+        case "23505":
+            return ConflictError("exists", "There is one like this already.")
+        case "23514":
+            field = constraint.removeprefix(f"ck_{error.orig.diag.table_name}_")
+            return InvalidRequestError([FieldError(field=field, message="is out of range")])
+        case _:
+            raise error
+
+
 def _away(error: Exception) -> ProblemError:
     log.warning("database away", error=type(error).__name__)
     return UnavailableError()
@@ -102,6 +122,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     ),
     JobNotFoundError: lambda _: NotFoundError("job"),
     JobStateError: _state,
+    exc.IntegrityError: _broken_rule,
     **dict.fromkeys(DATABASE_AWAY, _away),
 }
 

@@ -39,8 +39,8 @@ class Cursor(Generic[T]):
     validated so that an altered one is refused with 422 and never reaches the database.
     """
 
-    def __init__(self, place: type[T]) -> None:
-        self._place: TypeAdapter[T] = TypeAdapter(place)
+    def __init__(self, place: TypeAdapter[T]) -> None:
+        self._place = place
 
     def write(self, place: T) -> str:
         return urlsafe_b64encode(self._place.dump_json(place)).rstrip(b"=").decode()

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import TypeAdapter
 
 from intake.auth import AnyCaller, Caller, allowed
 from intake.body import body_of
@@ -46,7 +47,7 @@ IdempotencyKey = Annotated[
 
 _job, _job_extra = body_of("JobSubmission", JOB)
 _batch, _batch_extra = body_of("JobBatch", BATCH, items="jobs")
-_places = Cursor(UUID)
+_places = Cursor(TypeAdapter(UUID))
 
 
 class Accepted(View):

@@ -125,7 +125,8 @@ def test_a_token_with_another_organization_under_the_old_signature_is_refused(se
 def test_a_token_that_lacks_a_claim_is_refused_and_told_which(
     settings: Settings, claim: str, value: object
 ) -> None:
-    assert claim in refusal(signed(**{claim: value}), settings).detail
+    changes: dict[str, Any] = {claim: value}
+    assert claim in refusal(signed(**changes), settings).detail
 
 
 @pytest.mark.parametrize(

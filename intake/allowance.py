@@ -1,0 +1,33 @@
+"""How many things of a kind a plan allows an organization to have at once."""
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from config.plans import PLANS
+from intake.auth import Caller
+from intake.errors import limit_exceeded
+from models.base import SoftDeleteMixin
+
+
+def make_room(session: Session, caller: Caller, meter: str, table: type[SoftDeleteMixin]) -> None:
+    """Refuse one more row of *table* when the plan's limit of *meter* is reached.
+
+    Takes a lock that ends with the transaction: of two who create at once the second counts the first's row.
+
+    Raises:
+        ForbiddenError: The limit is reached.
+    """
+    limit = PLANS[caller.tenant.plan].limits.get(meter)
+    if limit is None:
+        return
+    lock = func.hashtextextended(f"{caller.tenant.organization_id}/{meter}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    if count(session, table) >= limit.ceiling:
+        raise limit_exceeded(meter, limit.amount)
+
+
+def count(session: Session, table: type[Any]) -> int:
+    """Return how many live rows the tenant has."""
+    return session.scalars(select(func.count()).select_from(table)).one()

@@ -1,0 +1,1 @@
+"""Bulk writes: one statement per request, whatever its size."""

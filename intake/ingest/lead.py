@@ -1,0 +1,225 @@
+"""Leads and their events as a tenant's own system knows them: sent again, they are the same ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import Field, StrictBool, model_validator
+from sqlalchemy import Boolean, DateTime, Double, Text, Uuid, bindparam, cast, func, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
+
+from intake.ingest.fields import Attributes, Body, Moment, Number, Short, unique
+from intake.ingest.recordset import recordset
+from models.base import EMPTY_OBJECT
+from models.lead import Lead, LeadEvent, LeadStatus
+from tasks.payloads import LEADS_PER_JOB
+
+MOST_EVENTS = 10_000
+
+
+class LeadBody(Body):
+    """One lead. A field that is left out or null keeps the value it has; attributes are merged."""
+
+    external_id: Annotated[Short, Field(description="Its id in your system; the same id is the same lead.")]
+    email: Annotated[Short, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    first_name: Short | None = None
+    last_name: Short | None = None
+    company: Short | None = None
+    job_title: Short | None = None
+    phone: Short | None = None
+    source: Short | None = None
+    status: LeadStatus | None = None
+    campaign_id: UUID | None = None
+    attributes: Attributes = {}  # noqa: RUF012 - pydantic copies defaults
+    converted: StrictBool | None = None
+    converted_at: Moment | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Return the row to unfold in the database."""
+        row = self.model_dump(mode="json", exclude_none=True)
+        if self.email is not None:
+            row["email_norm"] = self.email.strip().lower()
+        return row
+
+
+class LeadImport(Body):
+    """Leads to create or to bring up to date."""
+
+    leads: Annotated[tuple[LeadBody, ...], Field(min_length=1, max_length=LEADS_PER_JOB)]
+
+    @model_validator(mode="after")
+    def each_once(self) -> Self:
+        """Refuse the same lead twice: which one would win?"""
+        unique("external_id", [lead.external_id for lead in self.leads])
+        return self
+
+
+class LeadEventBody(Body):
+    """Something a lead did, which engagement rules count."""
+
+    lead: Annotated[Short, Field(description="The lead's external_id.")]
+    name: Annotated[Short, Field(examples=["email_clicked", "demo_requested"])]
+    occurred_at: Moment
+    points: Annotated[Number | None, Field(description="Without it the rules decide.")] = None
+    external_id: Annotated[
+        Short | None, Field(description="Its id in your system; the same id is the same event.")
+    ] = None
+    attributes: Attributes = {}  # noqa: RUF012 - pydantic copies defaults
+
+
+class LeadEventImport(Body):
+    """Events of leads that were imported before."""
+
+    events: Annotated[tuple[LeadEventBody, ...], Field(min_length=1, max_length=MOST_EVENTS)]
+
+    @model_validator(mode="after")
+    def each_once(self) -> Self:
+        """Refuse the same event twice."""
+        unique("external_id", [event.external_id for event in self.events if event.external_id is not None])
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    created: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    recorded: int
+    duplicates: int
+    unknown: int
+    """Events of leads that do not exist."""
+
+
+_TEXTS = (
+    "email",
+    "email_norm",
+    "first_name",
+    "last_name",
+    "company",
+    "job_title",
+    "phone",
+    "source",
+    "status",
+)
+_KEPT_WHEN_ABSENT: Mapping[str, TypeEngine[Any]] = {
+    **dict.fromkeys(_TEXTS, Text()),
+    "campaign_id": Uuid(),
+    "converted": Boolean(),
+    "converted_at": DateTime(timezone=True),
+}
+_LEAD_COLUMNS: Mapping[str, TypeEngine[Any]] = {
+    "external_id": Text(),
+    "attributes": JSONB(),
+    **_KEPT_WHEN_ABSENT,
+}
+_EVENT_COLUMNS: Mapping[str, TypeEngine[Any]] = {
+    "lead": Text(),
+    "name": Text(),
+    "occurred_at": DateTime(timezone=True),
+    "points": Double(),
+    "external_id": Text(),
+    "attributes": JSONB(),
+}
+
+
+def import_leads(session: Session, organization_id: UUID, leads: LeadImport) -> Imported:
+    """Create the leads that are new and bring the others up to date."""
+    rows = {lead.external_id: lead.row() for lead in leads.leads}
+    known = _lock_known(session, list(rows))
+    _update(session, [row for external_id, row in rows.items() if external_id in known])
+    fresh = [row for external_id, row in rows.items() if external_id not in known]
+    created = _create(session, organization_id, fresh)
+    # Whoever created the same lead in this very moment came first.
+    _update(session, [row for row in fresh if row["external_id"] not in created])
+    return Imported(created=len(created), updated=len(rows) - len(created))
+
+
+def _lock_known(session: Session, external_ids: list[str]) -> set[str | None]:
+    """In the order of their external ids, so that two imports never lock each other's leads crosswise."""
+    wanted = cast(bindparam("wanted", external_ids), ARRAY(Text()))
+    statement = (
+        select(Lead.external_id)
+        .where(Lead.external_id == func.any(wanted))
+        .order_by(Lead.external_id)
+        .with_for_update(key_share=True)
+        .execution_options(include_deleted=True)
+    )
+    return set(session.scalars(statement))
+
+
+def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    given = recordset(rows, _LEAD_COLUMNS).c
+    values = {name: func.coalesce(given[name], getattr(Lead, name)) for name in _KEPT_WHEN_ABSENT}
+    statement = (
+        update(Lead)
+        .where(Lead.external_id == given.external_id)
+        .values(
+            **values,
+            attributes=Lead.attributes.op("||")(func.coalesce(given.attributes, EMPTY_OBJECT)),
+            deleted_at=None,
+        )
+        .execution_options(include_deleted=True, synchronize_session=False)
+    )
+    session.execute(statement)
+
+
+def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str, Any]]) -> set[str | None]:
+    if not rows:
+        return set()
+    given = recordset(rows, _LEAD_COLUMNS).c
+    values = {
+        "organization_id": literal(organization_id, Uuid()),
+        "external_id": given.external_id,
+        **{name: given[name] for name in _KEPT_WHEN_ABSENT},
+        "attributes": func.coalesce(given.attributes, EMPTY_OBJECT),
+        "status": func.coalesce(given.status, LeadStatus.NEW.value),
+        "converted": func.coalesce(given.converted, False),
+    }
+    source = select(*values.values()).order_by(given.external_id)
+    statement = (
+        insert(Lead)
+        .from_select(list(values), source, include_defaults=False)
+        .on_conflict_do_nothing()
+        .returning(Lead.external_id)
+    )
+    return set(session.scalars(statement))
+
+
+def record_events(session: Session, organization_id: UUID, events: LeadEventImport) -> Recorded:
+    """Record the events that are new and whose lead exists, in one statement."""
+    given = recordset([event.model_dump(mode="json") for event in events.events], _EVENT_COLUMNS).c
+    values = {
+        "organization_id": literal(organization_id, Uuid()),
+        "lead_id": Lead.id,
+        "name": given.name,
+        "occurred_at": given.occurred_at,
+        "points": given.points,
+        "external_id": given.external_id,
+        "attributes": given.attributes,
+    }
+    known = select(Lead.external_id).where(Lead.external_id == given.lead, Lead.deleted_at.is_(None))
+    source = (
+        select(*values.values())
+        .where(Lead.external_id == given.lead, Lead.deleted_at.is_(None))
+        .order_by(given.external_id)
+    )
+    unknown = session.scalars(select(func.count()).select_from(given.lead.table).where(~known.exists())).one()
+    recorded = session.scalars(
+        insert(LeadEvent)
+        .from_select(list(values), source, include_defaults=False)
+        .on_conflict_do_nothing()
+        .returning(LeadEvent.id)
+    ).all()
+    return Recorded(
+        recorded=len(recorded),
+        duplicates=len(events.events) - len(recorded) - unknown,
+        unknown=unknown,
+    )
