@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, UrlConstraints
+from pydantic import BeforeValidator, Field, PostgresDsn, RedisDsn, SecretStr, UrlConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,6 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 STACK_ENVIRONMENT = ROOT / "var" / "stack.env"
 """Written by ``genius up``, so that stock commands in another shell find the running stack."""
 
+
+def _seconds(value: object) -> object:
+    """Read a plain number as seconds; pydantic reads ISO 8601 durations by itself."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Span = Annotated[timedelta, BeforeValidator(_seconds)]
 BrokerDsn = Annotated[RedisDsn, UrlConstraints(allowed_schemes=["redis", "rediss"])]
 LongSecret = Annotated[SecretStr, Field(min_length=32)]
 
@@ -55,19 +65,19 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "test", "production"] = "production"
 
-    lease_time: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(seconds=1))
+    lease_time: Span = Field(default=timedelta(seconds=60), ge=timedelta(seconds=1))
     """A job not renewed for this long is given to another worker."""
 
-    relay_interval: timedelta = Field(default=timedelta(seconds=2), gt=timedelta(0))
+    relay_interval: Span = Field(default=timedelta(seconds=2), gt=timedelta(0))
     """Pause between two passes of the relay."""
 
     database_pool_size: int = Field(default=10, ge=1)
     """Connections per process that stay open; as many again may open for a burst."""
 
-    statement_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    statement_timeout: Span = Field(default=timedelta(seconds=30), gt=timedelta(0))
     """A statement that takes longer is cancelled by Postgres."""
 
-    broker_timeout: timedelta = Field(default=timedelta(seconds=1), gt=timedelta(0))
+    broker_timeout: Span = Field(default=timedelta(seconds=1), gt=timedelta(0))
     """A submit waits this long for Redis at most; the relay publishes what could not be."""
 
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
