@@ -1,0 +1,82 @@
+"""The bodies of the system's own kinds: a relay pass on demand, and removal of what nobody needs any more."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, CursorResult, delete, func, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from config.settings import get_settings
+from models.analytics import AnalyticsEventKey
+from models.base import Base
+from models.job import IdempotencyKey
+from models.session import RelayDatabase, open_relay_database
+from tasks.catalog import RELAY_TICK, RETENTION
+from tasks.payloads import Nothing
+from worker.context import Completion, DatabaseJob, OutsideJob
+from worker.job import runs
+from worker.publish import get_publisher
+from worker.relay import run_pass
+
+IDEMPOTENCY_KEYS_KEPT = timedelta(days=2)
+"""A client that repeats a request later than this makes a second job."""
+
+EVENT_KEYS_KEPT = timedelta(days=60)
+"""An analytics event sent again later than this counts twice."""
+
+BATCH = 10_000
+"""Rows of one table that one job removes; the next job takes the rest."""
+
+
+@runs(RELAY_TICK)
+def relay_tick(job: OutsideJob, payload: Nothing) -> Completion:  # noqa: ARG001 - needs neither
+    """Run one relay pass, as beat does every few seconds."""
+    return Completion(asdict(run_pass(_relay_database(), get_publisher())))
+
+
+@cache
+def _relay_database() -> RelayDatabase:
+    return open_relay_database(get_settings())
+
+
+@runs(RETENTION)
+def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - there is nothing to ask for
+    """Remove what the organization has no more use for."""
+    session, organization_id = job.session, job.claim.organization_id
+    removed = {
+        "idempotency_keys": _remove(
+            session,
+            IdempotencyKey,
+            organization_id,
+            key=IdempotencyKey.key,
+            old=IdempotencyKey.created_at < func.now() - IDEMPOTENCY_KEYS_KEPT,
+        ),
+        "analytics_event_keys": _remove(
+            session,
+            AnalyticsEventKey,
+            organization_id,
+            key=AnalyticsEventKey.key,
+            old=AnalyticsEventKey.received_at < func.now() - EVENT_KEYS_KEPT,
+        ),
+    }
+    return Completion(removed)
+
+
+def _remove(
+    session: Session,
+    table: type[Base],
+    organization_id: UUID,
+    *,
+    key: InstrumentedAttribute[str],
+    old: ColumnElement[bool],
+) -> int:
+    """Remove at most a batch of the rows that are *old*; return how many."""
+    owner = table.__table__.c.organization_id
+    doomed = select(owner, key).where(owner == organization_id, old).limit(BATCH)
+    result = session.execute(
+        delete(table).where(tuple_(owner, key).in_(doomed)).execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount
