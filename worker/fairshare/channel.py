@@ -1,0 +1,407 @@
+"""A Kombu channel whose queues are fair-share lanes."""
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
+
+from worker.fairshare.batch import PublishBatch
+from worker.fairshare.errors import BacklogFullError
+from worker.fairshare.keeper import End, Keeper, by_lane, keeper_of
+from worker.fairshare.kombu_base import ChannelBase, SentinelChannelBase
+from worker.fairshare.message import decode, entry_of
+from worker.fairshare.options import OPTION_NAMES, Options
+from worker.fairshare.poller import BUFFER
+from worker.fairshare.qos import QoS
+from worker.fairshare.queue import (
+    Entry,
+    FairQueue,
+    Outcome,
+    Placed,
+    Reserved,
+    read_reserved,
+    reserve_arguments,
+)
+from worker.fairshare.script import load
+from worker.fairshare.signal import Signal
+
+logger = logging.getLogger(__name__)
+
+BELL = "BLPOP"
+RESERVE = "reserve"
+FINISH = "finish"
+
+SHORTEST_WAIT = 0.005
+"""Seconds between two looks at lanes that have nothing to run."""
+PATIENCE = timedelta(milliseconds=20)
+"""What was fetched ahead and waits longer than this is given back."""
+
+
+class Channel(ChannelBase):
+    """Publishes into lanes and consumes from them.
+
+    It reads on one connection and never blocks on it: it sends a command, and the poller says when the
+    answer is there. ``reserve`` goes out whenever the window is open, with the acknowledgements that are
+    due; after an empty answer it waits for the bell, at most a second, and asks again. So a wake-up that
+    is lost costs a second and not a job.
+    """
+
+    QoS = QoS
+    from_transport_options = ChannelBase.from_transport_options + OPTION_NAMES
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.signal = Signal()
+        self._buffer: deque[tuple[str, Reserved]] = deque()
+        self._awaited: list[str] = []
+        self._carried: list[End] = []
+        self._asked: list[str] = []
+        self._turn = 0
+        self._idle_until: float | None = None
+        self._no_ack: set[str] = set()
+        self._average = 0.0
+        self._ack_client: Redis | None = None
+        super().__init__(*args, **kwargs)
+        self.options = Options.of(self.connection.client.transport_options)
+        self.handlers = {"BRPOP": self._brpop_read, "LISTEN": self._receive, BUFFER: self.deliver}
+
+    # -- publishing
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        entry = entry_of(message, self.options.settings)
+        batch = kwargs.pop("_publish_batch", None)
+        if batch is not None:
+            batch.add_entry(queue, entry)
+        else:
+            self.enqueue(queue, [entry])
+
+    def enqueue(self, lane: str, entries: Sequence[Entry]) -> list[Placed]:
+        """Queue entries, in as few calls as their number allows.
+
+        Raises:
+            BacklogFullError: A tenant has its maximum of jobs waiting; the entries of others are queued.
+        """
+        placed = self.lane(lane).enqueue(entries)
+        if Placed.REFUSED in placed:
+            raise BacklogFullError(entries[placed.index(Placed.REFUSED)].tenant, lane)
+        return placed
+
+    def create_publish_batch(self, max_size: int) -> PublishBatch:
+        """Begin a batch of publications."""
+        return PublishBatch(self, max_size)
+
+    def encode_body(self, body: Any, encoding: str | None = None) -> tuple[Any, str | None]:
+        """Leave text as it is: only bytes need base64 inside JSON."""
+        if isinstance(body, str):
+            return body, "utf-8"
+        encoded: tuple[Any, str | None] = super().encode_body(body, encoding)
+        return encoded
+
+    # -- lanes
+
+    @property
+    def plain_client(self) -> Redis:
+        """A client that adds no prefix: the lane's keys bring it already."""
+        if self._ack_client is None or self._ack_client.connection_pool is not self.pool:
+            self._ack_client = Redis(connection_pool=self.pool)
+        return self._ack_client
+
+    def lane(self, queue: str) -> FairQueue:
+        """Return the fair-share queue behind *queue*."""
+        return FairQueue(self.plain_client, queue, self.global_keyprefix, self.options.policy)
+
+    def _get(self, queue: str) -> dict[str, Any]:
+        jobs = self.lane(queue).reserve(1)
+        if not jobs:
+            raise Empty
+        (tag,) = self.keeper.take(jobs)
+        self.keeper.begin(tag)
+        return self._payload(tag, jobs[0])
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Kombu's signature
+        """Get one message at once, or None."""
+        message = super().basic_get(queue, no_ack=no_ack, **kwargs)
+        if message is not None and no_ack:
+            self.job_ended(message.delivery_tag, Outcome.ACK)
+            self.keeper.flush()
+        return message
+
+    def _size(self, queue: str) -> int:
+        keys = self.lane(queue).keys
+        with self.plain_client.pipeline(transaction=False) as pipe:
+            pipe.hlen(keys.of("body"))
+            pipe.zcard(keys.of("leases"))
+            all_jobs, leased = pipe.execute()
+        return max(0, int(all_jobs - leased))
+
+    def _purge(self, queue: str) -> int:
+        return self.lane(queue).purge()
+
+    def _has_queue(self, queue: str, **kwargs: Any) -> bool:  # noqa: ARG002 - Kombu's signature
+        return bool(self.plain_client.exists(self.lane(queue).keys.of("clock")))
+
+    def _delete(
+        self, queue: str, exchange: str, routing_key: str, pattern: str, *args: Any, **kwargs: Any
+    ) -> None:
+        super()._delete(queue, exchange, routing_key, pattern, *args, **kwargs)
+        self.lane(queue).destroy()
+
+    # -- consuming
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """The leases of this process on this broker."""
+        client = self.connection.client
+        identity = (
+            client.hostname,
+            client.port,
+            client.virtual_host,
+            client.userid,
+            tuple(client.alt or ()),
+            self.global_keyprefix,
+            self.options,
+        )
+        pool = self._get_pool
+        return keeper_of(
+            identity,
+            lambda: Keeper(
+                lambda: Redis(connection_pool=pool()),
+                prefix=self.global_keyprefix,
+                policy=self.options.policy,
+                patience=PATIENCE,
+            ),
+        )
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001 - Kombu's signature
+        """Begin to consume a queue."""
+        if no_ack:
+            self._no_ack.add(queue)
+        self._idle_until = None
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def _basic_cancel(self, consumer_tag: str) -> None:
+        queue = self._tag_to_queue.get(consumer_tag)
+        super()._basic_cancel(consumer_tag)
+        self._no_ack.discard(queue)
+        if not self.active_queues:
+            self._settle()
+
+    def before_poll(self) -> None:
+        """Say which jobs wait for the open window, and ask for more if there is room."""
+        self.signal.set(bool(self._buffer) and self._may_deliver())
+        if self._in_poll:
+            if self._awaited == [BELL]:
+                self.keeper.flush()
+        elif self._wanted() > 0:
+            self.connection.cycle.ask(self)
+        else:
+            self.keeper.flush()
+
+    def _may_deliver(self) -> bool:
+        return self.qos.can_consume() or self._buffer[0][1].lane in self._no_ack
+
+    def _wanted(self) -> int:
+        """How many jobs to ask for: what the window holds, and of short jobs some ahead.
+
+        Jobs are fetched ahead only as far as they begin within a few milliseconds; the buffer is filled
+        again when it is half empty, so that acknowledgements and requests travel in batches.
+        """
+        window: int | None = self.qos.open_window
+        if window is None:
+            return self.options.batch_size - len(self._buffer)
+        ahead = self._ahead()
+        if window == 0 or len(self._buffer) > ahead // 2:
+            return 0
+        return window + ahead - len(self._buffer)
+
+    def _ahead(self) -> int:
+        """How many jobs begin within the lookahead, if they run as long as the last ones did."""
+        if not self._average:
+            return 0
+        slots: int = self.qos.prefetch_count or 1
+        count = int(slots * self.options.lookahead_ms / 1000 / self._average)
+        return min(self.options.batch_size, count) if count > 1 else 0
+
+    def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - Kombu's signature
+        connection = self.client.connection
+        if self._idle_until is None:
+            commands = self._reserve_commands()
+        else:
+            wait = min(self.brpop_timeout or 1, max(self._idle_until - monotonic(), SHORTEST_WAIT))
+            bells = [self.lane(lane).keys.bell for lane in self.active_queues]
+            commands = [[BELL, *bells, f"{wait:.3f}"]]
+            self._awaited = [BELL]
+            self._idle_until = None
+        self._in_poll = connection
+        self._brpop_sent_at = monotonic()
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def _reserve_commands(self) -> list[list[Any]]:
+        lanes = self.active_queues
+        self._turn = (self._turn + 1) % len(lanes)
+        self._asked = lanes[self._turn :] + lanes[: self._turn]
+        self._carried = self.keeper.take_ends()
+        commands = []
+        for lane, ends in by_lane(self._carried).items():
+            arguments = ["", self.options.max_tries, *(value for end in ends for value in end.arguments())]
+            commands.append(load(FINISH).command([self.lane(lane).keys.base], arguments))
+        keys = [self.lane(lane).keys.base for lane in self._asked]
+        count = max(1, self._wanted())
+        commands.append(load(RESERVE).command(keys, reserve_arguments(self.options.policy, count)))
+        self._awaited = [FINISH] * (len(commands) - 1) + [RESERVE]
+        return commands
+
+    def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002 - Kombu's signature
+        """Read the answer that is there; raises Empty if it brought no job."""
+        try:
+            jobs = self._read_answers()
+        except NoScriptError:
+            self._give_up_answers()
+            self._load_scripts()
+            raise Empty from None
+        except (ReadOnlyError, OutOfMemoryError) as error:
+            self._break_connection()
+            raise RedisConnectionError(str(error)) from error
+        except self.connection_errors:
+            self._break_connection()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        for tag, job in zip(self.keeper.take(jobs), jobs, strict=True):
+            self._buffer.append((tag, job))
+        if not jobs:
+            raise Empty
+        self.deliver()
+        return True
+
+    def _read_answers(self) -> list[Reserved]:
+        connection = self.client.connection
+        missing: NoScriptError | None = None
+        jobs: list[Reserved] = []
+        while self._awaited:
+            name = self._awaited.pop(0)
+            try:
+                answer = self.client.parse_response(connection, name)
+            except NoScriptError as error:
+                missing = error
+                continue
+            if name == RESERVE:
+                jobs, look_again = read_reserved(answer, self._asked)
+                if not jobs:
+                    wait = 60.0 if look_again is None else look_again.total_seconds()
+                    self._idle_until = monotonic() + wait
+        if missing is not None:
+            raise missing
+        self._carried = []
+        return jobs
+
+    def _give_up_answers(self) -> None:
+        """What was carried along may not have arrived: tell it again."""
+        self._awaited = []
+        self.keeper.put_back(self._carried)
+        self._carried = []
+
+    def _break_connection(self) -> None:
+        self._give_up_answers()
+        self.client.connection.disconnect()
+
+    def _load_scripts(self) -> None:
+        connection = self.client.connection
+        for verb in (FINISH, RESERVE):
+            connection.send_command("SCRIPT LOAD", load(verb).text)
+            connection.read_response()
+
+    def deliver(self) -> None:
+        """Hand jobs to the consumer as far as its window is open, for a few milliseconds at most."""
+        until = monotonic() + self.options.lookahead_ms / 1000
+        while self._buffer and self._may_deliver():
+            tag, job = self._buffer.popleft()
+            if self.keeper.begin(tag):
+                self._deliver_one(tag, job)
+            if monotonic() > until:
+                return
+
+    def _deliver_one(self, tag: str, job: Reserved) -> None:
+        if job.lane not in self.connection._callbacks:  # noqa: SLF001 - Kombu's channels read it too
+            self.keeper.end(tag, Outcome.UNSTARTED)
+            return
+        try:
+            payload = self._payload(tag, job)
+        except (ValueError, KeyError, TypeError):
+            logger.critical(
+                "a message of lane %s cannot be read and is dropped: %r", job.lane, job.message[:1000]
+            )
+            self.keeper.end(tag, Outcome.DROP)
+            return
+        if job.lane in self._no_ack:
+            self.keeper.end(tag, Outcome.ACK)
+        self.connection._deliver(payload, job.lane)  # noqa: SLF001 - as Kombu's channels do
+
+    def _payload(self, tag: str, job: Reserved) -> dict[str, Any]:
+        """Return the message as it was published, except that its tag names this lease."""
+        payload = decode(job.message)
+        payload["properties"]["delivery_tag"] = tag
+        if job.tries:
+            payload["headers"]["redelivered"] = True
+            payload["properties"].setdefault("delivery_info", {})["redelivered"] = True
+        return payload
+
+    def job_ended(self, tag: str, outcome: Outcome) -> None:
+        """Note how a job ended, and how long jobs take."""
+        used = self.keeper.end(tag, outcome)
+        if used:
+            self._average += (used - self._average) / (2 if used > self._average else 8)
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - Kombu's signature
+        self.job_ended(message.delivery_tag, Outcome.RETRY)
+
+    # -- ending
+
+    def _settle(self) -> None:
+        """Read what was asked for, and give back every job that was not handed over."""
+        if self._in_poll and RESERVE in self._awaited:
+            with contextlib.suppress(Empty, RedisError, OSError):
+                jobs = self._read_answers()
+                self._buffer.extend(zip(self.keeper.take(jobs), jobs, strict=True))
+            self._in_poll = None
+        if self._carried:
+            self._give_up_answers()
+        while self._buffer:
+            self.keeper.end(self._buffer.popleft()[0], Outcome.UNSTARTED)
+        self.signal.set(raised=False)
+        with contextlib.suppress(RedisError, OSError):
+            self.keeper.flush()
+
+    def close(self) -> None:
+        """Give back what has not begun, and close."""
+        if self.closed:
+            return
+        self._closing = True
+        self._settle()
+        self._in_poll = None  # a bell that is awaited is left: the connection goes
+        cycle = self.connection.cycle
+        super().close()
+        with contextlib.suppress(RedisError, OSError):
+            self.keeper_flush()
+        cycle.forget_buffer(self)
+        self.signal.close()
+
+    def keeper_flush(self) -> None:
+        """Tell the server what ended while the channel closed."""
+        if "keeper" in self.__dict__:
+            self.keeper.flush()
+
+
+class SentinelChannel(Channel, SentinelChannelBase):
+    """The channel of a broker found through Sentinel."""
+
+    from_transport_options = SentinelChannelBase.from_transport_options + OPTION_NAMES

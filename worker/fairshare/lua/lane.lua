@@ -1,0 +1,227 @@
+--[[ lane: what every verb shares; it is put before each verb when the script is loaded.
+  KEYS[i]   key of a lane, "{fair:<lane>}"; every key of a lane begins with it, so all share one hash slot
+  ARGV[1]   the moment, us since 1970; '' is the server's clock
+  Units     whole microseconds; virtual time (vt, V) to the nanosecond, since it is divided by weights
+  Keeps     a tenant is in at most one of ready, burst, limited, due, and there if and only if it should be;
+            V never falls; place() is the only writer of these four.
+  Source    docs/fairness.md. ]]
+local call, format, floor, max, min = redis.call, string.format, math.floor, math.max, math.min
+local NO_LIMIT = 2 ^ 52
+local DEBT_WINDOW = 60000000 -- us of worker time a tenant can owe when it comes back
+local RIPEN_LIMIT = 64 -- delayed jobs of one tenant moved in one step
+
+local function whole(number) return format('%.0f', number) end
+local function exact(number) return format('%.3f', number) end
+
+local function moment()
+  if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
+  local time = call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+local NOW = moment()
+
+local function open(key)
+  local clock = call('HMGET', key .. ':clock', 'v', 'seq', 'seen', 'grace', 'entries')
+  return {
+    key = key,
+    v = tonumber(clock[1] or 0),
+    seq = tonumber(clock[2] or 0),
+    seen = tonumber(clock[3] or 0),
+    grace = tonumber(clock[4] or 0),
+    entries = tonumber(clock[5] or 0),
+    tenants = {},
+    averages = {},
+    ring = false,
+  }
+end
+
+local function close(lane)
+  call('HSET', lane.key .. ':clock', 'v', exact(lane.v), 'seq', whole(lane.seq), 'seen', whole(lane.seen),
+    'grace', whole(lane.grace), 'entries', lane.entries)
+  if lane.ring and call('LLEN', lane.key .. ':bell') == 0 then call('RPUSH', lane.key .. ':bell', 1) end
+end
+
+-- A moment that no other enqueue or lease of this lane has.
+local function next_moment(lane)
+  lane.seq = max(NOW, lane.seq + 1)
+  return lane.seq
+end
+
+local function tenant_of(lane, name)
+  local known = lane.tenants[name]
+  if known then return known end
+  local hash = lane.key .. ':t:' .. name
+  local read = call('HMGET', hash, 'weight', 'cap', 'soft_cap', 'gap', 'tau', 'tat', 'paused', 'vt', 'at',
+    'used', 'max_backlog', 'paused_kinds', 'guessed')
+  local tenant = {
+    name = name,
+    exists = read[1] ~= false,
+    hash = hash,
+    queue = lane.key .. ':q:' .. name,
+    delayed = lane.key .. ':d:' .. name,
+    flight = lane.key .. ':f:' .. name,
+    weight = tonumber(read[1] or 1),
+    cap = tonumber(read[2] or NO_LIMIT),
+    soft_cap = tonumber(read[3] or NO_LIMIT),
+    gap = tonumber(read[4] or 0),
+    tau = tonumber(read[5] or 0),
+    tat = tonumber(read[6] or 0),
+    paused = read[7] == '1',
+    vt = tonumber(read[8] or 0),
+    at = read[9] or '',
+    used = tonumber(read[10] or 0),
+    max_backlog = tonumber(read[11] or NO_LIMIT),
+    paused_kinds = read[12] and read[12] ~= '' and cjson.decode(read[12]) or false,
+    guessed = tonumber(read[13] or 0), -- worker time charged ahead for jobs in flight, not yet known to be true
+    averages = {},
+  }
+  lane.tenants[name] = tenant
+  return tenant
+end
+
+-- Where a tenant belongs now, and with which score; nil if it may not run.
+local function belongs(tenant)
+  if tenant.paused then return nil end
+  if call('ZCARD', tenant.queue) == 0 then
+    local first = call('ZRANGE', tenant.delayed, 0, 0, 'WITHSCORES')
+    if not first[1] then return nil end
+    if tonumber(first[2]) > NOW then return 'due', tonumber(first[2]) end
+  end
+  if tenant.gap > 0 and tenant.tat - tenant.tau > NOW then return 'limited', tenant.tat - tenant.tau end
+  local running = call('ZCARD', tenant.flight)
+  if running < tenant.cap then return 'ready' end
+  if running < tenant.soft_cap then return 'burst' end
+  return nil
+end
+
+-- What a tenant got for certain: a guess that turns out too long must not move V, which never falls.
+local function settled(tenant) return tenant.vt - tenant.guessed / tenant.weight end
+
+-- Entering from idle or blocked: no credit for the absence, debt kept up to the window. Equal times are
+-- ordered by arrival, not by name.
+local function enter(lane, tenant)
+  local first = call('ZRANGE', lane.key .. ':ready', 0, 0)[1]
+  if first then lane.v = max(lane.v, settled(tenant_of(lane, first))) end
+  lane.entries = (lane.entries + 1) % 1000
+  tenant.vt = max(tenant.vt, lane.v + lane.entries / 1000)
+  tenant.vt = min(tenant.vt, lane.v + 1 + (DEBT_WINDOW + tenant.guessed) / tenant.weight)
+  lane.ring = true
+end
+
+local function place(lane, tenant)
+  local where, score = belongs(tenant)
+  if where == 'ready' or where == 'burst' then
+    if tenant.at ~= 'ready' and tenant.at ~= 'burst' then enter(lane, tenant) end
+    score = tenant.vt
+  end
+  if tenant.at ~= '' and tenant.at ~= where then call('ZREM', lane.key .. ':' .. tenant.at, tenant.name) end
+  if where then call('ZADD', lane.key .. ':' .. where, exact(score), tenant.name) end
+  -- Who waits for the bell looks again when the next moment comes: it must learn of an earlier one.
+  if where == 'due' or where == 'limited' then
+    lane.ring = lane.ring or call('ZRANK', lane.key .. ':' .. where, tenant.name) == 0
+  end
+  tenant.at = where or ''
+  call('HSET', tenant.hash, 'vt', exact(tenant.vt), 'at', tenant.at, 'used', whole(tenant.used),
+    'tat', whole(tenant.tat), 'guessed', whole(tenant.guessed))
+end
+
+local function charge(tenant, time)
+  tenant.vt = tenant.vt + time / tenant.weight
+  tenant.used = tenant.used + time
+end
+
+local function average_of(lane, tenant, kind, default)
+  local field = 'e:' .. kind
+  local known = tenant.averages[kind] or call('HGET', tenant.hash, field)
+    or lane.averages[kind] or call('HGET', lane.key .. ':clock', field)
+  return tonumber(known or default)
+end
+
+local function learn(lane, tenant, kind, used)
+  local field = 'e:' .. kind
+  for _, owner in ipairs({ { tenant, tenant.hash }, { lane, lane.key .. ':clock' } }) do
+    local old = owner[1].averages[kind] or call('HGET', owner[2], field)
+    local new = old and old + (used - old) / 8 or used
+    owner[1].averages[kind] = new
+    call('HSET', owner[2], field, exact(new))
+  end
+end
+
+local function unpack_lease(raw)
+  local read = cmsgpack.unpack(raw)
+  return {
+    tenant = read[1], job = read[2], kind = read[3], score = read[4], start = read[5], charged = read[6],
+    boost = read[7], deadline = read[8], guessed = read[9],
+  }
+end
+
+local function pack_lease(lease)
+  return cmsgpack.pack({
+    lease.tenant, lease.job, lease.kind, lease.score, lease.start, lease.charged, lease.boost, lease.deadline,
+    lease.guessed,
+  })
+end
+
+local function forget(lane, job, boost)
+  call('HDEL', lane.key .. ':body', job)
+  call('HDEL', lane.key .. ':tries', job)
+  if boost ~= 0 then call('HDEL', lane.key .. ':boost', job) end
+end
+
+-- Move at most RIPEN_LIMIT of a tenant's delayed jobs that came due into its queue.
+local function ripen(lane, tenant)
+  local due = call('ZRANGEBYSCORE', tenant.delayed, '-inf', whole(NOW), 'WITHSCORES', 'LIMIT', 0, RIPEN_LIMIT)
+  if not due[1] then return end
+  local jobs, entries = {}, {}
+  for i = 1, #due, 2 do jobs[#jobs + 1] = due[i] end
+  local boosts = call('HMGET', lane.key .. ':boost', unpack(jobs))
+  for i, job in ipairs(jobs) do
+    entries[#entries + 1] = whole(due[2 * i] - (boosts[i] or 0))
+    entries[#entries + 1] = job
+  end
+  call('ZREM', tenant.delayed, unpack(jobs))
+  call('ZADD', tenant.queue, unpack(entries))
+end
+
+-- The one way out of being in flight. Returns 0 for a stale token, 1 when done, 2 when the job went to the dead letters.
+-- outcome: ack, drop (gone without success), retry (again, from due), lost (its holder vanished), unstarted (never ran).
+local function finish(lane, token, outcome, used, due, max_tries)
+  local raw = call('HGET', lane.key .. ':lease', token)
+  if not raw then return 0 end
+  local lease = unpack_lease(raw)
+  local tenant = tenant_of(lane, lease.tenant)
+  local longest = max(0, NOW - lease.start)
+  if outcome == 'lost' then longest = max(0, min(NOW, lease.deadline) - lease.start) end
+  used = (used < 0 or used > longest) and longest or used
+  if outcome == 'unstarted' then
+    used = 0
+    tenant.tat = max(0, tenant.tat - tenant.gap)
+  end
+  call('HDEL', lane.key .. ':lease', token)
+  call('ZREM', lane.key .. ':leases', token)
+  call('ZREM', tenant.flight, token)
+  charge(tenant, used - lease.charged)
+  tenant.guessed = max(0, tenant.guessed - lease.guessed)
+  if outcome ~= 'lost' and outcome ~= 'unstarted' then learn(lane, tenant, lease.kind, used) end
+  local result = 1
+  if outcome == 'ack' or outcome == 'drop' then
+    forget(lane, lease.job, lease.boost)
+  elseif outcome ~= 'unstarted' and call('HINCRBY', lane.key .. ':tries', lease.job, 1) >= max_tries then
+    call('HSET', lane.key .. ':dead', lease.job, call('HGET', lane.key .. ':body', lease.job))
+    forget(lane, lease.job, lease.boost)
+    result = 2
+  elseif due > NOW then
+    call('ZADD', tenant.delayed, whole(due), lease.job)
+  else
+    call('ZADD', tenant.queue, whole(lease.score), lease.job)
+  end
+  place(lane, tenant)
+  return result
+end
+
+-- Give at most limit expired leases back.
+local function restore(lane, limit, max_tries)
+  local tokens = call('ZRANGEBYSCORE', lane.key .. ':leases', '-inf', whole(NOW), 'LIMIT', 0, limit)
+  for _, token in ipairs(tokens) do finish(lane, token, 'lost', -1, 0, max_tries) end
+  return #tokens
+end

@@ -1,0 +1,117 @@
+--[[ reserve: lease the next jobs, each of the tenant that is furthest behind its share.
+  KEYS[..]  lanes, in the order in which they are asked: one job each, round and round
+  ARGV[2]   how many jobs at most          ARGV[3]  lease length, us
+  ARGV[4]   guess for a kind never seen, us          ARGV[5]  limit of every step before the first job
+  ARGV[6]   tries after which a job goes to the dead letters
+  Returns   us until a look is worth while again (-1: only after the bell), then six for each job: index of its lane,
+            token, job, tenant, earlier tries, message.
+  Cost      O(log T) a job, O(limit log J) before; never O(T) or O(J).
+  Keeps     in flight <= max(cap, soft cap); a message is leased in the step that takes it out of its queue. ]]
+local wanted, lease_time, guess = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit, max_tries = tonumber(ARGV[5]), tonumber(ARGV[6])
+
+-- After a silence (Redis was away, or every worker) live holders get the time of one renewal to come back.
+local function listen(lane)
+  local silence = max(lease_time / 2, 2000000)
+  if lane.seen > 0 and NOW - lane.seen > silence then lane.grace = NOW + floor(lease_time / 3) end
+  lane.seen = NOW
+  if NOW >= lane.grace then restore(lane, limit, max_tries) end
+end
+
+local function promote(lane)
+  for _, index in ipairs({ 'limited', 'due' }) do
+    local names = call('ZRANGEBYSCORE', lane.key .. ':' .. index, '-inf', whole(NOW), 'LIMIT', 0, limit)
+    for _, name in ipairs(names) do place(lane, tenant_of(lane, name)) end
+  end
+end
+
+local function hand_out(lane, tenant, job, score)
+  local body = cmsgpack.unpack(call('HGET', lane.key .. ':body', job))
+  local token = whole(next_moment(lane))
+  local charged = floor(average_of(lane, tenant, body[2], guess))
+  local deadline = NOW + lease_time
+  lane.v = max(lane.v, settled(tenant))
+  charge(tenant, charged)
+  tenant.guessed = tenant.guessed + charged
+  if tenant.gap > 0 then tenant.tat = max(NOW, tenant.tat) + tenant.gap end
+  call('HSET', lane.key .. ':lease', token, pack_lease({
+    tenant = tenant.name, job = job, kind = body[2], score = score, start = NOW, charged = charged, boost = body[3],
+    deadline = deadline, guessed = charged,
+  }))
+  call('ZADD', lane.key .. ':leases', whole(deadline), token)
+  call('ZADD', tenant.flight, whole(deadline), token)
+  place(lane, tenant)
+  return token, body[4]
+end
+
+-- Put a job of a paused kind aside.
+local function set_aside(lane, tenant, job, score)
+  if not tenant.paused_kinds then return false end
+  local kind = cmsgpack.unpack(call('HGET', lane.key .. ':body', job))[2]
+  if not tenant.paused_kinds[kind] then return false end
+  call('ZADD', lane.key .. ':h:' .. tenant.name, score, job)
+  return true
+end
+
+local function first_of(lane)
+  return call('ZRANGE', lane.key .. ':ready', 0, 0)[1] or call('ZRANGE', lane.key .. ':burst', 0, 0)[1]
+end
+
+local function take(lane, index, reply)
+  for _ = 1, limit do
+    local name = first_of(lane)
+    if not name then return false end
+    local tenant = tenant_of(lane, name)
+    ripen(lane, tenant)
+    local job, score = unpack(call('ZPOPMIN', tenant.queue))
+    if job and not set_aside(lane, tenant, job, score) then
+      local token, message = hand_out(lane, tenant, job, tonumber(score))
+      local tries = tonumber(lane.has_tries and call('HGET', lane.key .. ':tries', job) or 0)
+      for _, value in ipairs({ index, token, job, name, tries, message }) do reply[#reply + 1] = value end
+      return true
+    end
+    place(lane, tenant)
+  end
+  lane.ring = true -- more steps were needed than one call may take
+  return false
+end
+
+local function earliest(lane, soonest)
+  for index, floor_moment in pairs({ limited = 0, due = 0, leases = lane.grace }) do
+    local first = call('ZRANGE', lane.key .. ':' .. index, 0, 0, 'WITHSCORES')
+    if first[2] then soonest = min(soonest, max(0, max(first[2], floor_moment) - NOW)) end
+  end
+  return soonest
+end
+
+local lanes, reply, open_lanes, taken = {}, { -1 }, {}, 0
+for index, key in ipairs(KEYS) do
+  local lane = open(key)
+  lanes[index] = lane
+  open_lanes[index] = true
+  listen(lane)
+  promote(lane)
+  lane.has_tries = call('EXISTS', key .. ':tries') == 1
+end
+local idle = 0
+while taken < wanted and idle < #lanes do
+  idle = 0
+  for index, lane in ipairs(lanes) do
+    if taken >= wanted then break end
+    open_lanes[index] = open_lanes[index] and take(lane, index, reply)
+    if open_lanes[index] then taken = taken + 1 else idle = idle + 1 end
+  end
+end
+
+local soonest = NO_LIMIT
+for index, lane in ipairs(lanes) do
+  if taken == 0 then
+    if not lane.ring then call('DEL', lane.key .. ':bell') end
+    soonest = earliest(lane, soonest)
+  else
+    lane.ring = lane.ring or open_lanes[index] and first_of(lane) ~= nil
+  end
+  close(lane)
+end
+if soonest < NO_LIMIT then reply[1] = floor(soonest) end
+return reply

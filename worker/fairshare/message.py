@@ -1,0 +1,118 @@
+"""Read what a Kombu message says to the queue, and write one without Kombu."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from kombu.utils.json import dumps, loads
+
+from worker.fairshare.queue import Entry, TenantSettings
+
+DEFAULT_TENANT = "default"
+TYPED = b'"__type__"'
+"""Kombu's mark of a value that plain JSON cannot hold."""
+
+_SETTINGS = ("weight", "cap", "soft_cap", "max_backlog")
+
+
+def encode(message: dict[str, Any]) -> str:
+    """Spell a Kombu message as it is stored."""
+    text: str = dumps(message)
+    return text
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    """Read a stored message."""
+    message: dict[str, Any] = loads(raw.decode()) if TYPED in raw else orjson.loads(raw)
+    return message
+
+
+def entry_of(message: dict[str, Any], defaults: TenantSettings) -> Entry:
+    """Return the entry of a Kombu message that is about to be queued.
+
+    A moment in the header ``eta`` becomes the entry's due time and is taken out of the message: a worker
+    must never hold a job of the future.
+    """
+    headers = message["headers"]
+    fair = headers.get("fair") or {}
+    due = _moment(headers.get("eta"))
+    if headers.get("eta"):
+        message["headers"] = {**headers, "eta": None}
+    return Entry(
+        job=_identity(message, fair),
+        message=encode(message),
+        tenant=str(headers.get("tenant") or DEFAULT_TENANT),
+        kind=fair.get("kind") or headers.get("task") or "",
+        due=due,
+        head_start=timedelta(milliseconds=fair.get("priority_ms") or 0),
+        must=bool(headers.get("retries") or headers.get("parent_id")),
+        settings=_settings(fair, defaults),
+    )
+
+
+def _identity(message: dict[str, Any], fair: dict[str, Any]) -> str:
+    """Return the job's identity; a retry has its own, being queued while its forerunner is leased."""
+    given = fair.get("id")
+    if not given:
+        return str(message["properties"]["delivery_tag"])
+    retries = message["headers"].get("retries")
+    return f"{given}:{retries}" if retries else str(given)
+
+
+def _settings(fair: dict[str, Any], defaults: TenantSettings) -> str:
+    given = {name: fair[name] for name in _SETTINGS if fair.get(name) is not None}
+    if not given:
+        return defaults.to_json()
+    known = {name: getattr(defaults, name) for name in _SETTINGS}
+    return json.dumps({**{name: value for name, value in known.items() if value is not None}, **given})
+
+
+def _moment(eta: str | datetime | None) -> datetime | None:
+    """Return the moment of an ``eta`` header; one without a zone is local time, as Celery means it."""
+    if not eta:
+        return None
+    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+    return moment.astimezone() if moment.tzinfo is None else moment
+
+
+TASK_HEADERS: dict[str, Any] = {
+    "lang": "py",
+    "parent_id": None,
+    "group": None,
+    "eta": None,
+    "expires": None,
+    "retries": 0,
+    "timelimit": [None, None],
+    "argsrepr": "",
+    "kwargsrepr": "",
+    "ignore_result": True,
+}
+NO_CANVAS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+def task_message(lane: str, task: str, *, task_id: str, args: list[Any], headers: dict[str, Any]) -> bytes:
+    """Write a Celery task message (protocol 2, JSON) for ``Entry.message``, cheaper than ``apply_async``.
+
+    *args* are positional and plain JSON; *headers* are overrides and additions, such as ``tenant``,
+    ``retries``, ``timelimit`` or ``kwargsrepr``.
+    """
+    own = {"task": task, "id": task_id, "root_id": task_id}
+    properties = {
+        "correlation_id": task_id,
+        "reply_to": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": lane},
+        "priority": 0,
+        "body_encoding": "utf-8",
+        "delivery_tag": task_id,
+    }
+    return orjson.dumps(
+        {
+            "body": orjson.dumps([args, {}, NO_CANVAS]).decode(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {**TASK_HEADERS, **own, **headers},
+            "properties": properties,
+        }
+    )
