@@ -25,7 +25,7 @@ if ! .venv/bin/python -c "$usable" >/dev/null 2>&1; then
 fi
 
 echo "Installing the locked packages into .venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --requirement requirements.lock
 # The lock holds the build tools too: nothing more is fetched for this step.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 touch .venv/installed

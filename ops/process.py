@@ -22,13 +22,13 @@ Ready = Callable[[], bool]
 
 
 def launch_command(
-    command: Sequence[str | Path], *, user: str | None = None, stop_signal: signal.Signals = signal.SIGTERM
+    command: Sequence[str | Path], *, user: str | None = None, orphan_signal: signal.Signals = signal.SIGTERM
 ) -> list[str]:
     """Return the command line that runs *command* as *user* and ends it when this process dies."""
     program, *arguments = (str(part) for part in command)
     return [
         *(sys.executable, "-I", "-S", str(LAUNCHER)),
-        *(str(os.getpid()), str(int(stop_signal)), user or "-"),
+        *(str(os.getpid()), str(int(orphan_signal)), user or "-"),
         *(shutil.which(program) or program, *arguments),
     ]
 
@@ -59,7 +59,8 @@ class ChildProcess:
 
     Args:
         user: ``uid:gid`` to run as, None for the caller's.
-        stop_signal: Asks the program to end in good order; also sent when the parent dies.
+        stop_signal: Asks the program to end in good order.
+        orphan_signal: Sent when the parent dies; None is `stop_signal`.
         environment: The whole environment; None is the caller's.
     """
 
@@ -72,6 +73,7 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        orphan_signal: signal.Signals | None = None,
         directory: Path | None = None,
     ) -> None:
         self.name = name
@@ -80,6 +82,7 @@ class ChildProcess:
         self.environment = environment
         self.user = user
         self.stop_signal = stop_signal
+        self.orphan_signal = orphan_signal or stop_signal
         self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._created = 0.0
@@ -108,7 +111,7 @@ class ChildProcess:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own program and arguments
-                launch_command(self.command, user=self.user, stop_signal=self.stop_signal),
+                launch_command(self.command, user=self.user, orphan_signal=self.orphan_signal),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -26,6 +26,7 @@ COLUMNS = (
     Job.finished_at,
     Job.error,
 )
+PIPED_WIDTH = 160
 STYLES = {JobState.SUCCEEDED: "green", JobState.DEAD: "red", JobState.RUNNING: "cyan"}
 
 
@@ -50,19 +51,24 @@ def jobs(
         for row in rows:
             typer.echo(orjson.dumps(row._asdict(), default=str).decode())
     else:
-        Console().print(_table(tenant.name, rows))
+        console = Console()
+        console.width = console.width if console.is_terminal else PIPED_WIDTH
+        console.print(_table(tenant.name, rows))
 
 
 def _table(title: str, rows: Sequence[Row[*tuple[Any, ...]]]) -> Table:
     table = Table(title=f"Jobs of {title}")
-    for heading in ("id", "kind", "state", "attempt", "created", "waited", "ran", "error"):
-        table.add_column(heading, no_wrap=heading in {"id", "state"})
+    for heading in ("id", "kind", "state", "attempt", "waited", "ran", "error"):
+        table.add_column(heading, no_wrap=heading in {"id", "kind", "state"})
     for row in rows:
         style = STYLES.get(JobState(row.state), "")
         table.add_row(
             *(str(row.id), row.kind, f"[{style}]{row.state}[/]" if style else row.state, str(row.attempt)),
-            *(f"{row.created_at:%Y-%m-%d %H:%M:%S}", _span(row.created_at, row.started_at)),
-            *(_span(row.started_at, row.finished_at), _reason(row.error)),
+            *(
+                _span(row.created_at, row.started_at),
+                _span(row.started_at, row.finished_at),
+                _reason(row.error),
+            ),
         )
     return table
 
