@@ -10,8 +10,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import EMPTY_OBJECT, NEW_ID, Base, OrganizationMixin, Xid8
 
 
-class AnalyticsEvent(OrganizationMixin, Base):
-    """One raw event; partitioned by the month of ``occurred_at``, append-only but for erasure."""
+class AnalyticsEvent(Base):
+    """One raw event; partitioned by the month of ``occurred_at``, append-only but for erasure.
+
+    No foreign key to the organization: each insert would lock its row, and the policy checks it anyway.
+    """
 
     __tablename__ = "analytics_events"
     __table_args__ = (
@@ -20,8 +23,6 @@ class AnalyticsEvent(OrganizationMixin, Base):
         {"postgresql_partition_by": "RANGE (occurred_at)"},
     )
 
-    organization_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-2)
-    """Not a foreign key: each insert would lock the organization's row, and the policy checks it anyway."""
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID, sort_order=-1)
     occurred_at: Mapped[datetime] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -35,12 +36,11 @@ class AnalyticsEvent(OrganizationMixin, Base):
     """The transaction that wrote it: below a snapshot's xmin, every writer has finished."""
 
 
-class AnalyticsEventKey(OrganizationMixin, Base):
+class AnalyticsEventKey(Base):
     """A key that an event came with: insert it first, and leave out the event when it is there already."""
 
     __tablename__ = "analytics_event_keys"
 
-    organization_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-2)
     key: Mapped[str] = mapped_column(primary_key=True)
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

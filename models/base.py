@@ -75,9 +75,12 @@ class Base(DeclarativeBase):
         list[str]: ARRAY(Text),
     }
 
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-2)
+    """Every table has it, first in every key; sessions add it to every statement."""
+
 
 class OrganizationMixin:
-    """A table whose rows belong to one organization: the first column of every key."""
+    """Rows of an organization that must exist: a foreign key, where each insert may lock the organization."""
 
     @declared_attr
     @classmethod

@@ -9,7 +9,7 @@ from uuid import UUID
 import uuid6
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import EMPTY_OBJECT, NEW_ID, Base, OrganizationMixin, SoftDeleteMixin, TimestampMixin, one_of
+from models.base import EMPTY_OBJECT, NEW_ID, Base, SoftDeleteMixin, TimestampMixin, one_of
 from models.session import Database, call
 
 
@@ -27,7 +27,7 @@ class PlanName(StrEnum):
     ENTERPRISE = "enterprise"
 
 
-class Organization(OrganizationMixin, TimestampMixin, SoftDeleteMixin, Base):
+class Organization(TimestampMixin, SoftDeleteMixin, Base):
     __tablename__ = "organizations"
     __table_args__ = (one_of("status", OrganizationStatus), one_of("plan", PlanName))
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
 from config.settings import Settings, get_settings
-from models.base import OrganizationMixin, SoftDeleteMixin
+from models.base import Base, SoftDeleteMixin
 from models.connection import BINDING, build_engine
 from models.seal import Sealer
 
@@ -112,7 +112,7 @@ def tenant_session(
 
 def _narrowing(organization_id: UUID) -> LoaderCriteriaOption:
     return with_loader_criteria(
-        OrganizationMixin,
+        Base,
         lambda table: table.organization_id == organization_id,
         include_aliases=True,
     )

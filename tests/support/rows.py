@@ -1,0 +1,83 @@
+"""One row in every table of a tenant, so that each table is there to be attacked."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import uuid6
+from sqlalchemy import Table, insert
+from sqlalchemy.orm import Session
+
+from models.registry import load_tables
+
+MOMENT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+WRITTEN_BY_TRIGGER = {"audit_log", "audit_heads"}
+
+
+def fill(session: Session, organization_id: UUID, plan: str = "professional") -> dict[str, dict[str, Any]]:
+    """Insert one row per table and return them by table name."""
+    ids: dict[str, UUID] = {
+        name: uuid6.uuid7() for name in ("user", "campaign", "lead", "account", "post", "job")
+    }
+    rows = _core_rows(ids, plan) | _job_rows(ids)
+    tables = load_tables()
+    for name, row in rows.items():
+        row["organization_id"] = organization_id
+        session.execute(insert(tables.tables[name]).values(**row))
+    return rows
+
+
+def attackable_tables() -> list[Table]:
+    """Return every mapped table; a new one without a row in `fill` fails the test that asks for it."""
+    return sorted(load_tables().tables.values(), key=lambda table: table.name)
+
+
+def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
+    return {
+        "organizations": {"name": "Acme", "plan": plan},
+        "users": {"id": ids["user"], "email": "Ann@example.org", "email_norm": "ann@example.org"},
+        "subscriptions": {"plan": plan, "anchor_date": date(2026, 1, 31), "started_at": MOMENT},
+        "settings": {"key": "colour", "value": {"name": "green"}},
+        "campaigns": {"id": ids["campaign"], "name": "Spring", "status": "active", "created_by": ids["user"]},
+        "content_assets": {"kind": "text", "title": "Hello", "campaign_id": ids["campaign"]},
+        "leads": {"id": ids["lead"], "email": "lea@example.org", "external_id": "1"},
+        "lead_events": {"lead_id": ids["lead"], "name": "visit", "occurred_at": MOMENT},
+        "social_accounts": {"id": ids["account"], "platform": "bluesky", "handle": "acme.test"},
+        "social_posts": {
+            "id": ids["post"],
+            "account_id": ids["account"],
+            "platform": "bluesky",
+            "body": "Hello",
+        },
+        "analytics_events": {"name": "view", "occurred_at": MOMENT},
+        "analytics_event_keys": {"key": "1"},
+        "analytics_watermarks": {"rollup": "buckets"},
+        "analytics_buckets": {"starts_at": MOMENT, "name": "view", "events": 1, "visitors": 1},
+    }
+
+
+def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
+    job = {"job_id": ids["job"]}
+    return {
+        "jobs": {
+            "id": ids["job"],
+            "kind": "leads.score",
+            "lane": "scoring",
+            "state": "running",
+            "payload": {},
+            "priority": 0,
+            "attempt": 1,
+            "max_attempts": 5,
+            "attempts_per_life": 5,
+        },
+        "job_events": job | {"id": uuid6.uuid7(), "attempt": 1, "state": "running"},
+        "job_leases": job | {"attempt": 1, "worker": "w", "leased_until": MOMENT},
+        "outbox": job | {"attempt": 1, "kind": "leads.score", "lane": "scoring", "priority": 0},
+        "dead_letters": job | {"kind": "leads.score", "attempts": 1},
+        "idempotency_keys": job | {"key": "1", "fingerprint": "f"},
+        "quota_periods": {"meter": "jobs_month", "period_start": MOMENT, "period_end": MOMENT},
+        "quota_reservations": job
+        | {"meter": "jobs_month", "period_start": MOMENT, "quantity": 1, "state": "held"},
+        "usage_ledger": job
+        | {"id": uuid6.uuid7(), "meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
+    }
