@@ -5,6 +5,6 @@ import typer
 
 def demo() -> None:
     """Run the main job for several tenants on servers of its own, show what happened, stop everything."""
-    from ops.demo import main  # noqa: PLC0415 - no other command should pay for what it imports
+    from ops.demo.run import main  # noqa: PLC0415 - no other command should pay for what it imports
 
     raise typer.Exit(main())

@@ -1,0 +1,1 @@
+"""The demo: the main job for several tenants, shown and checked."""
