@@ -9,7 +9,6 @@ from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -20,7 +19,7 @@ from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_
 
 from config.settings import Settings, get_settings
 from models.base import Base, SoftDeleteMixin
-from models.connection import BINDING, build_engine
+from models.connection import BINDING, build_engine, dump_json
 from models.seal import Sealer
 
 RELAY_ROLE = "genius_relay"
@@ -197,8 +196,10 @@ def _adapt(value: Any) -> Any:
         case Enum():
             return value.value  # psycopg would send a member's name
         case Mapping():
-            return Jsonb(value, dumps=orjson.dumps)
-        case [Mapping(), *_]:
-            return Jsonb(value, dumps=orjson.dumps)
+            return Jsonb(value, dumps=dump_json)
+        case list() if any(isinstance(item, Mapping) for item in value):
+            return Jsonb(value, dumps=dump_json)
+        case list():
+            return [_adapt(item) for item in value]
         case _:
             return value
