@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy import (
     ARRAY,
+    JSON,
     CursorResult,
     Date,
     Double,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    column,
     func,
     select,
     update,
@@ -52,6 +54,9 @@ OWN_COLUMNS = (
 
 EPOCH = date(1970, 1, 1)
 
+FRESH = ("id", "score", "fit", "engagement", "grade", "bucket", "reasons")
+"""Fields of one scored lead on its way to the database."""
+
 
 class BrokenRulesError(Exception):
     """The organization's stored rules are not valid."""
@@ -79,7 +84,10 @@ class Batch:
 
 
 def read_context(session: Session, organization_id: UUID) -> Context:
-    """Return the organization's rules, zone and the transaction's moment.
+    """Return the organization's rules, zone and the transaction's moment; ready it for batches.
+
+    Of an organization it has no statistics of, Postgres expects one lead, and would compare each row of a
+    batch with each lead: 15 s for 5,000. Without nested loops it cannot.
 
     Raises:
         BrokenRulesError: Stored rules no longer satisfy `RuleSet`.
@@ -89,11 +97,16 @@ def read_context(session: Session, organization_id: UUID) -> Context:
         Setting.key == RULES_SETTING,
     )
     statement = (
-        select(Organization.time_zone, func.now(), Setting.value)
+        select(
+            Organization.time_zone,
+            func.now(),
+            Setting.value,
+            func.set_config("enable_nestloop", "off", True),
+        )
         .outerjoin(Setting, own)
         .where(Organization.organization_id == organization_id)
     )
-    time_zone, now, stored = session.execute(statement).one()
+    time_zone, now, stored, _ = session.execute(statement).one()
     return Context(rules=DEFAULT_RULES if stored is None else _parse(stored), time_zone=time_zone, now=now)
 
 
@@ -194,17 +207,18 @@ def write_scores(
 ) -> int:
     """Write a batch back with one statement; return how many leads it changed."""
     fresh = (
-        func.unnest(
-            cast(bindparam("ids", batch.ids), ARRAY(Uuid)),
-            cast(bindparam("scores", scores.score.tolist()), ARRAY(Double)),
-            cast(bindparam("fits", scores.fit.tolist()), ARRAY(Double)),
-            cast(bindparam("engagements", scores.engagement.tolist()), ARRAY(Double)),
-            cast(bindparam("grades", scores.grade), ARRAY(Text)),
-            cast(bindparam("buckets", scores.bucket), ARRAY(Text)),
-            cast(bindparam("reasons", [orjson.dumps(each).decode() for each in scores.reasons]), ARRAY(Text)),
+        func.json_to_recordset(cast(bindparam("fresh", _document(batch, scores)), JSON))
+        .table_valued(
+            column("id", Uuid),
+            column("score", Double),
+            column("fit", Double),
+            column("engagement", Double),
+            column("grade", Text),
+            column("bucket", Text),
+            column("reasons", JSONB),
+            name="fresh",
         )
-        .table_valued("id", "score", "fit", "engagement", "grade", "bucket", "reasons", name="fresh")
-        .render_derived()
+        .render_derived(with_types=True)
     )
     statement = (
         update(Lead)
@@ -216,7 +230,7 @@ def write_scores(
             engagement_at=context.now,
             grade=fresh.c.grade,
             bucket=fresh.c.bucket,
-            reasons=cast(fresh.c.reasons, JSONB),
+            reasons=fresh.c.reasons,
             rules_version=context.rules.version,
             last_scored_at=context.now,
         )
@@ -225,3 +239,18 @@ def write_scores(
     result = session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount
+
+
+def _document(batch: Batch, scores: Scores) -> str:
+    """Return the scores as one JSON text, which the driver writes ten times faster than arrays of texts."""
+    rows = zip(
+        batch.ids,
+        scores.score.tolist(),
+        scores.fit.tolist(),
+        scores.engagement.tolist(),
+        scores.grade,
+        scores.bucket,
+        scores.reasons,
+        strict=True,
+    )
+    return orjson.dumps([dict(zip(FRESH, row, strict=True)) for row in rows]).decode()
