@@ -20,6 +20,7 @@ from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_
 from config.settings import Settings, get_settings
 from models.base import Base, SoftDeleteMixin
 from models.connection import BINDING, build_engine, dump_json
+from models.registry import load_tables
 from models.seal import Sealer
 
 RELAY_ROLE = "genius_relay"
@@ -69,6 +70,7 @@ class RelayNotConfiguredError(Exception):
 
 def open_database(settings: Settings, *, pool_size: int | None = None) -> Database:
     """Open a pool as the application role; connections are made on first use."""
+    load_tables()  # a foreign key resolves only when both tables are declared, whoever imported which
     engine = build_engine(
         settings.database_url,
         role=None,

@@ -17,6 +17,7 @@ from ops.error import OperatorError
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOG_TAIL_LINES = 15
+LONGEST_LOG_LINE = 500
 
 Ready = Callable[[], bool]
 
@@ -145,7 +146,8 @@ class ChildProcess:
         """Return the last lines that it logged since its last start."""
         if not self.log.exists():
             return ""
-        return "\n".join(self.fresh_log().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        lines = self.fresh_log().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return "\n".join(line[:LONGEST_LOG_LINE] for line in lines)
 
     def fresh_log(self) -> bytes:
         """Return what it has logged since its last start."""

@@ -82,7 +82,7 @@ class Stage:
 
 
 def _play(stack: Stack, report: Report, console: Console) -> None:
-    system = System(stack.environment() | {"GENIUS_LOG_LEVEL": "WARNING"}, DIRECTORY / "log")
+    system = System(stack.environment(), DIRECTORY / "log")
     database = open_database(stack.settings(), pool_size=4)
     services = Supervisor([system.stand_in(), system.intake(), system.beat()], say=console.print)
     with _running(services), httpx.Client(base_url=system.stand_in_url) as stand_in:
