@@ -1,5 +1,6 @@
 """The intake's ASGI application: ``uvicorn intake.app:app``."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,6 +31,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings or get_settings()
     app.state.settings = settings
     configure_logging(settings)
+    # It would log the query, and say again what our own line says.
+    logging.getLogger("uvicorn.access").disabled = True
     app.state.database = open_database(settings)
     app.state.publisher = Publisher(settings)
     app.state.vault = Vault([settings.credential_secret.get_secret_value().encode()])

@@ -1,9 +1,15 @@
 """Bounds what a request may cost before anything reads it."""
 
+from datetime import timedelta
+
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intake.problem import ProblemError, response
+
+DRAINED_FOR = timedelta(seconds=1)
+MOST_DRAINED_BYTES = 32 * 1024 * 1024
 
 
 class BodyTooLargeError(ProblemError):
@@ -35,11 +41,23 @@ class BodyLimit:
         most: int = scope["app"].state.settings.max_body_bytes
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdecimal() and int(declared) > most:
+            await _drain(receive)
             problem = BodyTooLargeError(most)
             answer = response(problem, request_id=scope["state"]["request_id"], path=scope["path"])
             await answer(scope, receive, send)
             return
         await self.app(scope, _counted(receive, most), send)
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a moment: closing on a client that still sends would take our answer away from it."""
+    drained = 0
+    with anyio.move_on_after(DRAINED_FOR.total_seconds()):
+        while drained < MOST_DRAINED_BYTES:
+            message = await receive()
+            drained += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
 
 
 def _counted(receive: Receive, most: int) -> Receive:
@@ -51,6 +69,7 @@ def _counted(receive: Receive, most: int) -> Receive:
         if message["type"] == "http.request":
             read += len(message.get("body", b""))
             if read > most:
+                await _drain(receive)
                 raise BodyTooLargeError(most)
         return message
 

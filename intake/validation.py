@@ -48,8 +48,15 @@ def refuse(
         found = error.errors(include_url=False, include_input=False)
     else:
         found = list(error)
+    found = _causes(found)
     errors = [_field_error(one, items) for one in found[:MOST_ERRORS]]
     return InvalidRequestError(errors, more=len(found) - len(errors))
+
+
+def _causes(found: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Leave out what follows from another error: a list whose only member is bad is not also too short."""
+    parents = {tuple(one["loc"][:depth]) for one in found for depth in range(len(one["loc"]))}
+    return [one for one in found if tuple(one["loc"]) not in parents]
 
 
 def _field_error(error: Mapping[str, Any], items: str | None) -> FieldError:

@@ -12,7 +12,7 @@ from intake.body import body_of
 from intake.ingest.event import EventBatch, record_events
 from intake.openapi import READ, WRITE
 from intake.problem import FieldError, InvalidRequestError
-from intake.views.analytics import Rollup, RollupGrain, read_rollup
+from intake.views.analytics import RollupGrain, RollupView, read_rollup
 from intake.views.base import View
 from models.session import tenant_session
 from models.user import Permission
@@ -55,11 +55,11 @@ def rollup(
     last: Annotated[
         date | None, Query(description="Inclusive. Default: today, where the organization is.")
     ] = None,
-) -> Rollup:
+) -> RollupView:
     span = _span(caller.tenant.time_zone, first, last, grain)
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
         items = read_rollup(session, caller.tenant.organization_id, span, grain)
-    return Rollup(grain=grain, first=span.first, last=span.last, time_zone=span.time_zone, items=items)
+    return RollupView(grain=grain, first=span.first, last=span.last, time_zone=span.time_zone, items=items)
 
 
 def _span(time_zone: str, first: date | None, last: date | None, grain: RollupGrain) -> Span:

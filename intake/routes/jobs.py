@@ -146,7 +146,7 @@ def jobs(  # noqa: PLR0913 - one parameter per filter
     caller: Viewer,
     *,
     state: JobState | None = None,
-    kind: Annotated[str | None, Query(enum=sorted(TENANT_CATALOG))] = None,
+    kind: Annotated[str | None, Query(json_schema_extra={"enum": sorted(TENANT_CATALOG)})] = None,
     cursor: CursorParameter = None,
     limit: Limit = 50,
 ) -> Page[JobSummary]:

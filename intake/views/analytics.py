@@ -21,7 +21,7 @@ class RollupGrain(StrEnum):
     MONTH = Grain.MONTH.value
 
 
-class Totals(View):
+class TotalsView(View):
     """What happened in one period, by event name."""
 
     period: date | datetime
@@ -33,17 +33,17 @@ class Totals(View):
     """Distinct visitors within the period; never the sum of shorter ones."""
 
 
-class Rollup(View):
-    """Totals of the periods that have events, in order of period and name."""
+class RollupView(View):
+    """TotalsView of the periods that have events, in order of period and name."""
 
     grain: RollupGrain
     first: date
     last: date
     time_zone: str
-    items: list[Totals]
+    items: list[TotalsView]
 
 
-def read_rollup(session: Session, organization_id: UUID, span: Span, grain: RollupGrain) -> list[Totals]:
+def read_rollup(session: Session, organization_id: UUID, span: Span, grain: RollupGrain) -> list[TotalsView]:
     """Return the totals of the span.
 
     Days and longer include events that no rollup has counted yet; quarters of an hour are what was rolled up.
@@ -51,10 +51,10 @@ def read_rollup(session: Session, organization_id: UUID, span: Span, grain: Roll
     if grain is RollupGrain.QUARTER:
         return _quarters(session, span)
     found = totals(session, organization_id, span, grain=Grain(grain.value))
-    return [Totals.model_validate(one) for one in found]
+    return [TotalsView.model_validate(one) for one in found]
 
 
-def _quarters(session: Session, span: Span) -> list[Totals]:
+def _quarters(session: Session, span: Span) -> list[TotalsView]:
     begins, ends = span.moments()
     bucket = AnalyticsBucket
     query = (
@@ -65,4 +65,4 @@ def _quarters(session: Session, span: Span) -> list[Totals]:
         .order_by(bucket.starts_at, bucket.name)
         .limit(MOST_QUARTERS)
     )
-    return [Totals.model_validate(row) for row in session.execute(query)]
+    return [TotalsView.model_validate(row) for row in session.execute(query)]
