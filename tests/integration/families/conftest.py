@@ -1,6 +1,6 @@
 """Run the bodies of jobs as a worker does, without a queue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
@@ -8,8 +8,11 @@ from uuid import UUID
 import pytest
 import uuid6
 
+from config.settings import Settings, get_settings
 from models.organization import Tenant
 from models.session import Database, tenant_session
+from tasks.vault import get_vault
+from tests.integration.families.stand_in import StandIn, run_stand_in
 from worker.context import Claim, Completion, DatabaseJob, OutsideJob
 
 Body = Callable[..., Completion]
@@ -58,3 +61,15 @@ def run_outside(database: Database) -> Callable[..., Completion]:
         return body(OutsideJob(claim_of(tenant, "test.kind", job_id=job_id), transaction, check), payload)
 
     return run_body
+
+
+@pytest.fixture
+def stand_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A stand-in server of this test's own, which every post goes to."""
+    with run_stand_in() as server:
+        monkeypatch.setenv("GENIUS_STAND_IN_URL", server.url)
+        get_settings.cache_clear()
+        get_vault.cache_clear()
+        yield server
+        get_settings.cache_clear()
+        get_vault.cache_clear()
