@@ -40,7 +40,9 @@ BEGIN
             FROM pg_attribute
             WHERE attrelid = target AND attnum > 0 AND NOT attisdropped
               AND attname NOT IN ('organization_id', 'id', 'created_at');
-            EXECUTE format('GRANT UPDATE (%s) ON %s TO genius_app', writable, target);
+            IF writable IS NOT NULL THEN
+                EXECUTE format('GRANT UPDATE (%s) ON %s TO genius_app', writable, target);
+            END IF;
         ELSIF verb IN ('select', 'insert', 'delete') THEN
             EXECUTE format('GRANT %s ON %s TO genius_app', verb, target);
         ELSE
