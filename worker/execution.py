@@ -14,7 +14,7 @@ from structlog.contextvars import bound_contextvars
 
 from config.settings import get_settings
 from models.job import JobState
-from models.session import DATABASE_ERRORS, Database, call, get_database, tenant_session
+from models.session import Database, call, get_database, tenant_session
 from worker.backoff import retry_moment
 from worker.context import (
     Claim,
@@ -43,8 +43,8 @@ COMPLETE = text("SELECT app.complete_job(NULL, :job, :attempt, :result, :quantit
 EXPECTED = (JobError, SoftTimeLimitExceeded)
 """Errors that are part of a job's life, with words of our own."""
 
-DATABASE_AWAY_PAUSE_S = 0.5
-"""Before a message goes back because Postgres is away, so that it does not spin."""
+GIVE_BACK_PAUSE_S = 0.5
+"""Before a message goes back because Postgres is away, say, so that it does not spin."""
 
 
 def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: tuple[object, ...]) -> None:
@@ -65,10 +65,10 @@ def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: 
         log.error("forged message dropped", reason=str(error))  # noqa: TRY400 - the trace tells nothing
     except LeaseLostError as error:
         raise Reject(str(error), requeue=True) from error
-    except DATABASE_ERRORS as error:
-        log.warning("message given back: the database failed", error=type(error).__name__, exc_info=True)
-        time.sleep(DATABASE_AWAY_PAUSE_S)
-        raise Reject("the database failed", requeue=True) from error
+    except Exception as error:
+        log.exception("message given back: what became of the attempt is not known")
+        time.sleep(GIVE_BACK_PAUSE_S)
+        raise Reject("given back", requeue=True) from error
 
 
 def attempt(database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]", hold: Hold) -> None:

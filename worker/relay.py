@@ -4,6 +4,7 @@ Every pass is safe to run anywhere, any number of times at once: publishing is i
 claim fences whatever is published twice.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -23,6 +24,8 @@ BATCH = 1_000
 
 SUBMITTER_GRACE_S = 2.0
 """An outbox row younger than this is its submitter's to publish."""
+
+REBUILD_EVERY_S = 900.0
 
 WAITING_STATES = (JobState.QUEUED, JobState.SCHEDULED)
 
@@ -93,13 +96,15 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     """Offer every waiting job to a queue that is not the one we knew; answers how many.
 
     The generation names the Redis process, a key within it and the Postgres process: a restart, an emptied or
-    a swapped Redis shows in it, and so does a Postgres that lost claims it had not flushed.
+    a swapped Redis shows in it, and so does a Postgres that lost claims it had not flushed. It also changes
+    every quarter of an hour: whatever lost its message in a way nobody thought of waits no longer than that.
     """
     with relay_session(database) as session:
         known, postgres_started = session.execute(
             text("SELECT queue_generation, pg_postmaster_start_time() FROM app.relay_state")
         ).one()
-    generation = f"{publisher.generation()}:{postgres_started.timestamp()}"
+    period = int(time.time() / REBUILD_EVERY_S)
+    generation = f"{publisher.generation()}:{postgres_started.timestamp()}:{period}"
     if generation == known:
         return 0
     offered = 0

@@ -1,6 +1,7 @@
 """The life of a job step by step, on real Postgres and real Redis, without a worker."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from celery.exceptions import Reject
 from sqlalchemy import select, text
 
 from config.celery import LANES
@@ -23,7 +25,7 @@ from worker.fairshare.queue import FairQueue, Reserved
 from worker.lease import get_lease_keeper
 from worker.pointer import make_pointer
 from worker.publish import Publisher, get_publisher
-from worker.relay import Pass, run_pass
+from worker.relay import REBUILD_EVERY_S, Pass, run_pass
 from worker.submit import (
     IdempotencyConflictError,
     JobStateError,
@@ -269,6 +271,43 @@ def test_a_forged_message_runs_nothing(database: Database, tenant: Tenant, publi
     execute(LEAVE_CAMPAIGN, leave_campaign, pointer.sign(b"another secret"))
 
     assert row(database, tenant, job.id).state == "queued"
+
+
+def test_a_worker_that_cannot_claim_gives_the_message_back(
+    database: Database,
+    tenant: Tenant,
+    publisher: Publisher,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = one(database, tenant, leave(), publisher)
+
+    def broken(*_: object) -> None:
+        raise NameError("a worker whose code is half deployed")
+
+    monkeypatch.setattr("worker.execution.take", broken)
+    with pytest.raises(Reject) as given_back:
+        run(settings, tenant, job.id)
+    assert given_back.value.requeue
+
+
+def test_a_waiting_job_without_a_message_gets_one_in_time(
+    database: Database,
+    relay_database: RelayDatabase,
+    tenant: Tenant,
+    publisher: Publisher,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_pass(relay_database, publisher)
+    one(database, tenant, leave(), publisher)
+    FairQueue(client, "scoring").purge()
+    assert run_pass(relay_database, publisher) == Pass()
+
+    in_a_quarter = time.time() + REBUILD_EVERY_S
+    monkeypatch.setattr("worker.relay.time.time", lambda: in_a_quarter)
+    assert run_pass(relay_database, publisher) == Pass(rebuilt=1)
+    assert len(reserve(client)) == 1
 
 
 def test_a_key_is_the_same_job_again_and_another_body_is_refused(
