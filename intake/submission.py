@@ -1,5 +1,6 @@
 """What a tenant posts to have jobs done: one model per kind, told apart by `kind`."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Union
 
@@ -20,7 +21,7 @@ from worker.submit import Submission
 
 LARGEST_BATCH = 1_000
 FURTHEST_RUN = timedelta(days=366)
-IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,200}$"
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 """Printable ASCII without spaces, so that it means the same in a header and in a body."""
 
 
@@ -28,6 +29,15 @@ def _not_too_far(moment: datetime) -> datetime:
     if moment - datetime.now(moment.tzinfo) > FURTHEST_RUN:
         raise ValueError(f"must be within {FURTHEST_RUN.days} days from now")
     return moment
+
+
+def _printable(key: str) -> str:
+    if _IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise ValueError("must be 1 to 200 printable ASCII characters without spaces")
+    return key
+
+
+IdempotencyKey = Annotated[str, AfterValidator(_printable)]
 
 
 class JobBody(BaseModel):
@@ -59,7 +69,7 @@ class JobBody(BaseModel):
 class BatchedJobBody(JobBody):
     """A job within a batch, where no header can carry its key."""
 
-    idempotency_key: Annotated[str, Field(pattern=IDEMPOTENCY_KEY)] | None = None
+    idempotency_key: IdempotencyKey | None = None
 
 
 def _body_of_kind(kind: JobKind[Any], base: type[JobBody], prefix: str) -> type[JobBody]:

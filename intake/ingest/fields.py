@@ -1,10 +1,11 @@
 """Types of what tenants send in bulk."""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from tasks.payloads import Text, storable
 
@@ -77,6 +78,27 @@ Day = Annotated[AwareDatetime, AfterValidator(_storable_moment)]
 Short = Annotated[Text, Field(min_length=1, max_length=200)]
 Long = Annotated[Text, Field(min_length=1, max_length=2_000)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
+
+
+def _shaped(pattern: str, message: str) -> AfterValidator:
+    """Refuse what does not match *pattern* as a whole, in words: a pattern is no advice."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if compiled.fullmatch(value) is None:
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+Email = Annotated[
+    Text,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    _shaped(r"[^@\s]+@[^@\s]+", "must be an e-mail address, as in ann@example.com"),
+    Field(json_schema_extra={"format": "email"}),
+]
+Currency = Annotated[str, _shaped(r"[A-Z]{3}", "must be three capital letters, as in EUR")]
 
 
 def unique(name: str, values: list[str]) -> None:

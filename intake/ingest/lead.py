@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
-from intake.ingest.fields import Attributes, Body, Moment, Number, Short, unique
+from intake.ingest.fields import Attributes, Body, Email, Moment, Number, Short, unique
 from intake.ingest.recordset import recordset
 from models.base import EMPTY_OBJECT
 from models.lead import Lead, LeadEvent, LeadStatus
@@ -24,7 +24,7 @@ class LeadBody(Body):
     """One lead. A field that is left out or null keeps the value it has; attributes are merged."""
 
     external_id: Annotated[Short, Field(description="Its id in your system; the same id is the same lead.")]
-    email: Annotated[Short, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    email: Email | None = None
     first_name: Short | None = None
     last_name: Short | None = None
     company: Short | None = None
@@ -41,7 +41,7 @@ class LeadBody(Body):
         """Return the row to unfold in the database."""
         row = self.model_dump(mode="json", exclude_none=True)
         if self.email is not None:
-            row["email_norm"] = self.email.strip().lower()
+            row["email_norm"] = self.email.lower()
         return row
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, update
 from intake.allowance import make_room
 from intake.auth import AnyCaller, Caller, allowed
 from intake.body import body_of
-from intake.ingest.fields import Attributes, Body, Day, Long, Short
+from intake.ingest.fields import Attributes, Body, Currency, Day, Long, Short
 from intake.openapi import READ, READ_ONE, WRITE, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
@@ -32,7 +32,7 @@ class CampaignChange(Body):
     objective: Short | None = None
     status: CampaignStatus = CampaignStatus.DRAFT
     budget_cents: Annotated[StrictInt, Field(ge=0, le=10**15)] | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    currency: Currency | None = None
     starts_at: Day | None = None
     ends_at: Day | None = None
     attributes: Attributes = {}  # noqa: RUF012 - pydantic copies defaults

@@ -14,7 +14,7 @@ from intake.body import body_of
 from intake.openapi import READ, READ_ONE, WRITE, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
-from intake.submission import BATCH, IDEMPOTENCY_KEY, JOB, JobBatch, JobBody
+from intake.submission import BATCH, JOB, IdempotencyKey, JobBatch, JobBody
 from intake.views.base import View
 from intake.views.job import (
     EventView,
@@ -36,11 +36,10 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 Viewer = Annotated[Caller, Depends(allowed(Permission.VIEW_JOBS))]
 Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_JOBS))]
-IdempotencyKey = Annotated[
-    str | None,
+KeyHeader = Annotated[
+    IdempotencyKey | None,
     Header(
         alias="Idempotency-Key",
-        pattern=IDEMPOTENCY_KEY,
         description="The same key and body again is the same job; with another body it is refused with 409.",
     ),
 ]
@@ -85,7 +84,7 @@ def submit_job(
     request: Request,
     caller: AnyCaller,
     body: Annotated[JobBody, _job],
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: KeyHeader = None,
 ) -> Response:
     _check_permissions(caller, [body])
     [job] = _submit(request, caller, [body.submission(idempotency_key)])
@@ -105,7 +104,7 @@ def submit_batch(
     request: Request,
     caller: AnyCaller,
     batch: Annotated[JobBatch, _batch],
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: KeyHeader = None,
 ) -> Response:
     _check_permissions(caller, batch.jobs)
     keys = (
