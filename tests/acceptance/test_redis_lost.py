@@ -9,9 +9,9 @@ from config.settings import Settings
 from models.organization import Tenant
 from models.session import Database
 from ops.stack import Stack
+from ops.token import mint_token
 from tests.support import outcome
 from tests.support.service import Services
-from tests.support.tokens import bearer
 from tests.support.wait import wait_until
 
 SHORT_LEASE = {"GENIUS_LEASE_TIME": "2", "GENIUS_RELAY_INTERVAL": "0.5"}
@@ -31,7 +31,8 @@ def test_submissions_are_accepted_while_redis_is_away_and_run_once_it_is_back(
     services.beat(SHORT_LEASE)
     assert stack.embedded_redis is not None, "this test kills Redis: it needs the embedded one"
     statuses: Counter[int] = Counter()
-    with httpx.Client(base_url=intake.url, headers=bearer(settings, tenant), timeout=10) as client:
+    headers = {"Authorization": f"Bearer {mint_token(settings, tenant)}"}
+    with httpx.Client(base_url=intake.url, headers=headers, timeout=10) as client:
         for number in range(60):
             if number == 20:
                 stack.embedded_redis.kill()
