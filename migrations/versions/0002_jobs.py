@@ -1,5 +1,8 @@
 """Jobs, the narrow tables beside them, and plan quota."""
 
+from datetime import datetime
+from uuid import UUID
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -22,12 +25,12 @@ def downgrade() -> None:
     run_file("drop_jobs.sql")
 
 
-def _moment(name: str, *, nullable: bool = False, default: str | None = None) -> sa.Column[sa.DateTime]:
+def _moment(name: str, *, nullable: bool = False, default: str | None = None) -> sa.Column[datetime]:
     server_default = sa.text(default) if default else None
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable, server_default=server_default)
 
 
-def _job_key() -> list[sa.Column[sa.Uuid]]:
+def _job_key() -> list[sa.Column[UUID]]:
     return [sa.Column(name, sa.Uuid, nullable=False) for name in ("organization_id", "job_id")]
 
 
