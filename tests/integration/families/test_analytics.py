@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import delete, select
 
+from intake.ingest.event import EventBatch, EventBody, record_events
 from models.analytics import AnalyticsBucket, AnalyticsEvent
 from models.organization import Tenant
 from models.session import Database, tenant_session
-from tasks.analytics_ingest import NewEvent, record_events
 from tasks.analytics_reading import Grain, Span, totals, unique_visitors
 from tasks.analytics_rollups.job import roll_up
 from tasks.payloads import Rollup
@@ -31,9 +31,9 @@ ZONES = ["UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "A
 LINE = re.compile(r'^(\S+) \S+ \S+ \[([^]]+)\] "(\S+) [^"]*" (\d{3}) (\d+|-)')
 
 
-def record(database: Database, tenant: Tenant, events: Sequence[NewEvent]) -> int:
+def record(database: Database, tenant: Tenant, events: Sequence[EventBody]) -> int:
     with tenant_session(database, tenant.organization_id) as session:
-        return record_events(session, tenant.organization_id, events)
+        return record_events(session, tenant.organization_id, EventBatch(events=tuple(events))).recorded
 
 
 def buckets(database: Database, tenant: Tenant) -> dict[Bucket, tuple[int, int, float]]:
@@ -48,9 +48,9 @@ def quarter(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
 
 
-def counted(events: Sequence[NewEvent]) -> dict[Bucket, tuple[int, int, float]]:
+def counted(events: Sequence[EventBody]) -> dict[Bucket, tuple[int, int, float]]:
     """Count by hand what the buckets should say."""
-    groups: dict[Bucket, list[NewEvent]] = defaultdict(list)
+    groups: dict[Bucket, list[EventBody]] = defaultdict(list)
     for event in events:
         groups[quarter(event.occurred_at), event.name].append(event)
     return {
@@ -63,9 +63,11 @@ def counted(events: Sequence[NewEvent]) -> dict[Bucket, tuple[int, int, float]]:
     }
 
 
-def hit(minute: int, *, name: str = "view", visitor: str = "v", key: str | None = None) -> NewEvent:
+def hit(minute: int, *, name: str = "view", visitor: str = "v", key: str | None = None) -> EventBody:
     start = datetime(2026, 5, 17, 0, 0, tzinfo=UTC)
-    return NewEvent(name, start + timedelta(minutes=minute), visitor=visitor, value=1.5, key=key)
+    return EventBody(
+        name=name, occurred_at=start + timedelta(minutes=minute), visitor=visitor, value=1.5, key=key
+    )
 
 
 def test_a_late_event_recounts_its_own_bucket(database: Database, organization: Organize, run: Run) -> None:
@@ -110,7 +112,7 @@ def test_an_event_of_a_transaction_that_ends_after_the_pass_is_not_lost(
 ) -> None:
     tenant = organization()
     with tenant_session(database, tenant.organization_id) as slow:
-        record_events(slow, tenant.organization_id, [hit(1)])
+        record_events(slow, tenant.organization_id, EventBatch(events=(hit(1),)))
         slow.flush()
         record(database, tenant, [hit(40)])
         run(tenant, roll_up, Rollup())
@@ -127,7 +129,7 @@ def test_concurrent_writers_with_rollbacks_lose_no_event(
     database: Database, organization: Organize, run: Run
 ) -> None:
     tenant = organization()
-    written: list[NewEvent] = []
+    written: list[EventBody] = []
     lock, done = threading.Lock(), threading.Event()
 
     def write(seed: int) -> None:
@@ -136,7 +138,7 @@ def test_concurrent_writers_with_rollbacks_lose_no_event(
             batch = [hit(chance.randrange(600), visitor=str(chance.randrange(9))) for _ in range(5)]
             try:
                 with tenant_session(database, tenant.organization_id) as session:
-                    record_events(session, tenant.organization_id, batch)
+                    record_events(session, tenant.organization_id, EventBatch(events=tuple(batch)))
                     sometimes_fail(chance)
             except InterruptedError:
                 continue
@@ -177,7 +179,7 @@ def test_two_tenants_with_the_same_keys_have_their_own_events(
 
 
 @cache
-def requests_of(path: Path) -> tuple[NewEvent, ...]:
+def requests_of(path: Path) -> tuple[EventBody, ...]:
     """Read the web server's log as events: who, when, which method, how many bytes."""
     events = []
     for number, line in enumerate(path.read_text().splitlines()):
@@ -185,7 +187,7 @@ def requests_of(path: Path) -> tuple[NewEvent, ...]:
         assert found, line
         address, moment, method, status, size = found.groups()
         events.append(
-            NewEvent(
+            EventBody(
                 name=f"{method} {status[0]}xx",
                 occurred_at=datetime.strptime(moment, "%d/%b/%Y:%H:%M:%S %z"),
                 visitor=address,
@@ -196,7 +198,7 @@ def requests_of(path: Path) -> tuple[NewEvent, ...]:
     return tuple(events)
 
 
-def days_by_hand(events: Sequence[NewEvent], zone: str) -> dict[tuple[date, str], tuple[int, float, int]]:
+def days_by_hand(events: Sequence[EventBody], zone: str) -> dict[tuple[date, str], tuple[int, float, int]]:
     count: Counter[tuple[date, str]] = Counter()
     value: Counter[tuple[date, str]] = Counter()
     visitors: dict[tuple[date, str], set[str | None]] = defaultdict(set)
