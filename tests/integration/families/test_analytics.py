@@ -272,8 +272,3 @@ def test_unique_visitors_of_a_week_are_not_the_sum_of_its_days(
         (date(2026, 5, 11), 1),
         (date(2026, 5, 18), 1),
     ]
-
-
-def test_a_day_of_twenty_three_hours_ends_where_the_next_begins() -> None:
-    begins, ends = Span(date(2026, 3, 8), date(2026, 3, 8), "America/Los_Angeles").moments()
-    assert ends - begins == timedelta(hours=23)
