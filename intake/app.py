@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import redis
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -20,6 +21,9 @@ from models.session import open_database
 from tasks.vault import Vault
 from worker.publish import Publisher
 
+REDIS_PATIENCE_S = 0.5
+"""Health and explanations wait so long for Redis."""
+
 DESCRIPTION = """Send jobs, follow them, and keep what they work on.
 
 Every refusal is a problem document (RFC 9457) that also carries a plain `error`.
@@ -34,12 +38,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # It would log the query, and say again what our own line says.
     logging.getLogger("uvicorn.access").disabled = True
     app.state.database = open_database(settings)
+    app.state.redis = redis.Redis.from_url(
+        str(settings.redis_url), socket_timeout=REDIS_PATIENCE_S, socket_connect_timeout=REDIS_PATIENCE_S
+    )
     app.state.publisher = Publisher(settings)
     app.state.vault = Vault([settings.credential_secret.get_secret_value().encode()])
     app.state.tenants = Tenants(partial(load_tenant, app.state.database))
     try:
         yield
     finally:
+        app.state.redis.close()
         app.state.database.engine.dispose()
 
 

@@ -1,26 +1,23 @@
 """For the platform that runs us: alive, ready, and the metrics."""
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import redis
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel
 from sqlalchemy import text
 from starlette.responses import Response
 
-from config.settings import Settings
 from intake.errors import DATABASE_AWAY
 from intake.openapi import problems
 from intake.problem import ProblemError
 
 router = APIRouter(tags=["health"])
 log = structlog.get_logger("intake.health")
-
-REDIS_PATIENCE_S = 0.5
 
 
 class Alive(BaseModel):
@@ -40,15 +37,10 @@ async def alive() -> Alive:
     return Alive()
 
 
-def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
 @router.get("/readyz", summary="Can it take jobs?", responses=problems(500, 503))
-def ready(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> Ready:
+def ready(request: Request) -> Ready:
     _check_postgres(request)
-    away = not _redis_answers(settings)
+    away = not _redis_answers(request)
     return Ready(status="degraded" if away else "ready", redis="away" if away else "up")
 
 
@@ -63,17 +55,12 @@ def _check_postgres(request: Request) -> None:
         raise ProblemError(503, "unavailable", detail, headers=headers, extra=extra) from None
 
 
-def _redis_answers(settings: Settings) -> bool:
-    client = redis.Redis.from_url(
-        str(settings.redis_url), socket_timeout=REDIS_PATIENCE_S, socket_connect_timeout=REDIS_PATIENCE_S
-    )
+def _redis_answers(request: Request) -> bool:
     try:
-        return bool(client.ping())
+        return bool(request.app.state.redis.ping())
     except redis.RedisError as error:
         log.warning("redis away", error=type(error).__name__)
         return False
-    finally:
-        client.close()
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -15,13 +15,13 @@ from intake.openapi import READ, READ_ONE, WRITE, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
 from intake.submission import BATCH, JOB, IdempotencyKey, JobBatch, JobBody
+from intake.turn import refine
 from intake.views.base import View
+from intake.views.explanation import Explanation, explain_job
 from intake.views.job import (
     EventView,
-    Explanation,
     JobSummary,
     JobView,
-    explain_job,
     find_job,
     list_events,
     list_jobs,
@@ -180,7 +180,7 @@ def explain(request: Request, caller: Viewer, job_id: UUID) -> Explanation:
         explanation = explain_job(session, job_id)
     if explanation is None:
         raise NotFoundError("job")
-    return explanation
+    return refine(explanation, request.app.state.redis)
 
 
 @router.post(

@@ -1,15 +1,15 @@
 """What a tenant sees of its jobs."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal, assert_never
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
 
 from intake.views.base import View
-from models.job import DeadLetter, Job, JobEvent, JobLease, JobState, OutboxRow
+from models.job import DeadLetter, Job, JobEvent, JobLease, JobState
 
 MOST_EVENTS = 1_000
 HIDDEN_DETAILS = frozenset({"worker"})
@@ -51,19 +51,6 @@ class EventView(View):
     state: JobState
     attempt: int
     detail: dict[str, Any] | None
-
-
-class Explanation(View):
-    """Why a job has not run yet, or what became of it."""
-
-    id: UUID
-    state: JobState
-    reason: Literal[
-        "ended", "running", "stopping", "delayed", "retrying", "entering_queue", "waiting_for_turn"
-    ]
-    explanation: str
-    until: datetime | None = None
-    """The earliest moment at which this changes by itself, where one is known."""
 
 
 _SUMMARY = [getattr(Job, name) for name in JobSummary.model_fields]
@@ -120,59 +107,3 @@ def list_events(session: Session, job_id: UUID) -> list[EventView]:
 def _event(row: Row[Any]) -> EventView:
     detail = {name: value for name, value in (row.detail or {}).items() if name not in HIDDEN_DETAILS}
     return EventView(at=row.at, state=row.state, attempt=row.attempt, detail=detail or None)
-
-
-def explain_job(session: Session, job_id: UUID) -> Explanation | None:
-    """Say why a job has not run yet, or return None when there is no such job."""
-    unpublished = (
-        select(OutboxRow.job_id)
-        .where(OutboxRow.organization_id == Job.organization_id, OutboxRow.job_id == Job.id)
-        .exists()
-    )
-    query = select(
-        Job.id, Job.state, Job.attempt, Job.run_at, Job.cancel_requested, unpublished.label("unpublished")
-    ).where(Job.id == job_id)
-    row: Any = session.execute(query).one_or_none()
-    return None if row is None else _explain(row)
-
-
-def _explain(row: Any) -> Explanation:
-    state = JobState(row.state)
-    match state:
-        case JobState.SUCCEEDED | JobState.DEAD | JobState.CANCELLED:
-            return Explanation(id=row.id, state=state, reason="ended", explanation=_ENDED[state])
-        case JobState.RUNNING if row.cancel_requested:
-            text = "It was asked to stop and will at its next safe step."
-            return Explanation(id=row.id, state=state, reason="stopping", explanation=text)
-        case JobState.RUNNING:
-            text = f"Attempt {row.attempt} is running now."
-            return Explanation(id=row.id, state=state, reason="running", explanation=text)
-        case JobState.QUEUED | JobState.SCHEDULED:
-            return _explain_waiting(row, state)
-        case unreachable:
-            assert_never(unreachable)
-
-
-_ENDED = {
-    JobState.SUCCEEDED: "It succeeded.",
-    JobState.DEAD: "Its attempts are used up or its error was permanent; retry it once the cause is mended.",
-    JobState.CANCELLED: "It was cancelled.",
-}
-
-
-def _explain_waiting(row: Any, state: JobState) -> Explanation:
-    if row.run_at is not None and row.run_at > datetime.now(UTC):
-        retrying = row.attempt > 0
-        why = f"Attempt {row.attempt} failed; the next one waits" if retrying else "It was asked to wait"
-        return Explanation(
-            id=row.id,
-            state=state,
-            reason="retrying" if retrying else "delayed",
-            explanation=f"{why} until {row.run_at.isoformat(timespec='seconds')}.",
-            until=row.run_at,
-        )
-    if row.unpublished:
-        text = "It is recorded and enters the queue shortly, or once the queue's server is back."
-        return Explanation(id=row.id, state=state, reason="entering_queue", explanation=text)
-    text = "It is in the queue and runs when it is your organization's turn and a worker is free."
-    return Explanation(id=row.id, state=state, reason="waiting_for_turn", explanation=text)

@@ -7,10 +7,13 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+import redis
 
+from config.settings import Settings
 from models.organization import Tenant
 from models.session import Database, call
 from tests.integration.intake.problems import fields, refused
+from worker.fairshare.queue import FairQueue
 
 Headers = dict[str, str]
 Recorded = Callable[[Tenant], dict[str, int]]
@@ -341,3 +344,29 @@ def test_another_tenants_job_cannot_be_told_from_an_absent_one(
         document.pop("request_id")
     assert documents[0] == documents[1]
     assert client.get(f"/api/v1/jobs/{theirs}", headers=as_acme).json()["state"] == "queued"
+
+
+def test_a_waiting_job_is_told_its_place_and_nothing_of_others(
+    client: httpx.Client,
+    as_acme: Headers,
+    acme: Tenant,
+    as_globex: Headers,
+    globex: Tenant,
+    settings: Settings,
+) -> None:
+    submit(client, as_globex)
+    jobs = [submit(client, as_acme)["id"] for _ in range(3)]
+
+    def explain() -> dict[str, Any]:
+        answer = client.get(f"/api/v1/jobs/{jobs[2]}/explain", headers=as_acme)
+        assert str(globex.organization_id) not in answer.text
+        explained: dict[str, Any] = answer.json()
+        return explained
+
+    assert (explain()["reason"], explain()["jobs_before"]) == ("no_workers", 2)
+    with redis.Redis.from_url(str(settings.redis_url)) as connection:
+        lane = FairQueue(connection, "analytics")
+        while lane.reserve(1)[0].tenant != str(acme.organization_id):
+            pass
+    assert (explain()["reason"], explain()["jobs_before"]) == ("waiting_for_turn", 1)
+    assert explain()["in_flight"] == 1
