@@ -18,6 +18,6 @@ end
 
 local results = {}
 for at = 2, #ARGV do results[#results + 1] = cancel(ARGV[at]) end
-for _, tenant in pairs(lane.tenants) do place(lane, tenant) end
+for _, tenant in ipairs(lane.touched) do place(lane, tenant) end
 close(lane)
 return results

@@ -47,7 +47,7 @@ end
 
 local results = {}
 for at = 2, #ARGV, 8 do results[#results + 1] = put(at) end
-for _, tenant in pairs(lane.tenants) do
+for _, tenant in ipairs(lane.touched) do
   if tenant.exists then place(lane, tenant) end
 end
 close(lane)

@@ -30,6 +30,7 @@ local function open(key)
     grace = tonumber(clock[4] or 0),
     entries = tonumber(clock[5] or 0),
     tenants = {},
+    touched = {}, -- the same in the order they were met, so that a script does the same everywhere
     averages = {},
     ring = false,
   }
@@ -76,6 +77,7 @@ local function tenant_of(lane, name)
     averages = {},
   }
   lane.tenants[name] = tenant
+  lane.touched[#lane.touched + 1] = tenant
   return tenant
 end
 

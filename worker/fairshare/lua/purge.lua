@@ -14,6 +14,6 @@ for at = 1, #found[2], 2 do
     dropped = dropped + 1
   end
 end
-for _, tenant in pairs(lane.tenants) do place(lane, tenant) end
+for _, tenant in ipairs(lane.touched) do place(lane, tenant) end
 close(lane)
 return { found[1], dropped }

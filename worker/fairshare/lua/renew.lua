@@ -3,7 +3,7 @@
   ARGV[2]   lease length, us
   ARGV[3..] two for each lease: token, worker time used so far (us; -1 is since the lease began)
   Returns   for each lease 1 kept, 0 lost.
-  Cost      O(log J) a lease; one place a tenant.
+  Cost      O(log J + log T) a lease.
   Keeps     a charge is never taken back before the job ends. ]]
 local lane = open(KEYS[1])
 lane.seen = NOW
@@ -25,11 +25,11 @@ local function renew(token, used)
   call('HSET', lane.key .. ':lease', token, pack_lease(lease))
   call('ZADD', lane.key .. ':leases', whole(lease.deadline), token)
   call('ZADD', tenant.flight, whole(lease.deadline), token)
+  place(lane, tenant)
   return 1
 end
 
 local results = {}
 for at = 3, #ARGV, 2 do results[#results + 1] = renew(ARGV[at], tonumber(ARGV[at + 1])) end
-for _, tenant in pairs(lane.tenants) do place(lane, tenant) end
 close(lane)
 return results

@@ -1,0 +1,115 @@
+"""A plain Celery app on the transport: everything it is used to works."""
+
+import pytest
+from celery import chain, chord, group, signature
+
+from tests.integration.fairshare.plain_app import PlainApp
+from tests.support.wait import wait_until
+
+POOLS = ("solo", "threads", "prefork")
+TASKS = "tests.integration.fairshare.plain_tasks"
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_jobs_run_retry_and_wait_in_every_pool(plain_app: PlainApp, pool: str) -> None:
+    plain_app.worker(pool)
+    delayed = plain_app.send("add", 20, 22, countdown=0.6)
+    assert plain_app.send("add", 1, 2).get(timeout=10) == 3
+    assert plain_app.send("stubborn").get(timeout=10) == 2
+    assert delayed.get(timeout=10) == 42
+    wait_until(lambda: plain_app.left() == 0)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_worker_stops_warmly_and_finishes_what_runs(plain_app: PlainApp, pool: str) -> None:
+    worker = plain_app.worker(pool)
+    plain_app.work("a/long", 1.0)
+    wait_until(plain_app.began)
+    plain_app.work("a/next")
+    worker.stop()
+    assert worker.process.returncode == 0
+    assert "a/long" in plain_app.done()
+    assert plain_app.in_flight() == 0
+    assert len(plain_app.done()) + plain_app.left() == 2
+
+
+def test_canvas_runs(plain_app: PlainApp) -> None:
+    plain_app.worker()
+    add = signature(f"{TASKS}.add", app=plain_app.app)
+    total = signature(f"{TASKS}.total", app=plain_app.app)
+    assert chain(add.clone((1, 1)), add.clone((2,)), add.clone((3,))).delay().get(timeout=10) == 7
+    assert group(add.clone((i, i)) for i in range(5)).delay().get(timeout=10) == [0, 2, 4, 6, 8]
+    assert chord((add.clone((i, i)) for i in range(5)), total.clone()).delay().get(timeout=10) == 20
+
+
+def test_remote_control_answers(plain_app: PlainApp) -> None:
+    worker = plain_app.worker()
+    inspect = plain_app.app.control.inspect(timeout=3)
+    assert inspect.ping() == {f"{worker.name}@test": {"ok": "pong"}}
+    plain_app.work("a/long", 2.0)
+    wait_until(plain_app.began)
+    active = plain_app.app.control.inspect(timeout=1.5).active()
+    assert [job["name"] for job in active[f"{worker.name}@test"]] == [f"{TASKS}.work"]
+
+
+def test_a_revoked_job_does_not_run(plain_app: PlainApp) -> None:
+    plain_app.worker()
+    delayed = plain_app.work("a/revoked", countdown=1.5)
+    plain_app.app.control.revoke(delayed.id)
+    plain_app.work("a/after", countdown=1.6)
+    wait_until(lambda: plain_app.done() == ["a/after"])
+    wait_until(lambda: plain_app.left() == 0)
+
+
+def test_a_delayed_job_waits_in_redis_and_never_in_a_worker(plain_app: PlainApp) -> None:
+    plain_app.worker()
+    for _ in range(50):
+        plain_app.work("a/later", countdown=30)
+    plain_app.work("a/now")
+    wait_until(plain_app.done)
+    assert plain_app.in_flight() == 0
+    assert plain_app.left() == 50
+    (scheduled,) = plain_app.app.control.inspect(timeout=1.5).scheduled().values()
+    assert scheduled == []
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_worker_holds_no_more_than_it_runs(plain_app: PlainApp, pool: str) -> None:
+    plain_app.worker(pool, 2)
+    for i in range(30):
+        plain_app.work(f"a/short{i}")
+    wait_until(lambda: plain_app.left() == 0)
+    for i in range(10):
+        plain_app.work(f"a/{i}", 1.0)
+    wait_until(lambda: len(plain_app.began()) == 32)
+    wait_until(lambda: plain_app.in_flight() == 2)
+
+
+def test_lanes_of_one_worker_do_not_starve_one_another(plain_app: PlainApp) -> None:
+    for i in range(200):
+        plain_app.work(f"a/{i}", 0.02, queue="flooded")
+    plain_app.work("b/quiet", queue="quiet")
+    plain_app.worker("solo", 1, "-Q", "flooded,quiet")
+    wait_until(lambda: "b/quiet" in plain_app.done())
+    assert len(plain_app.done()) < 20
+
+
+def test_a_batch_is_published_in_few_calls_and_runs(plain_app: PlainApp) -> None:
+    before = plain_app.broker.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    with plain_app.app.producer_pool.acquire() as producer, producer.batch(100):
+        for i in range(250):
+            plain_app.work(f"a/{i}", producer=producer)
+    after = plain_app.broker.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert after - before <= 6
+    plain_app.worker()
+    wait_until(lambda: len(plain_app.done()) == 250)
+    assert len(set(plain_app.done())) == 250
+
+
+def test_a_message_with_the_same_id_is_queued_once(plain_app: PlainApp) -> None:
+    for _ in range(3):
+        plain_app.work("a/once", headers={"fair": {"id": "job-1"}})
+    plain_app.worker()
+    plain_app.work("a/last")
+    wait_until(lambda: "a/last" in plain_app.done())
+    assert plain_app.done().count("a/once") == 1
