@@ -1,16 +1,12 @@
-"""Give an embedded server the roles and the database of the application."""
+"""Give a server the roles and the database of the application."""
 
 import psycopg
 
 from migrations.bootstrap import RolePasswords, create_database, create_roles
-from ops.stack_secrets import StackSecrets
 
 
-def bootstrap(superuser_conninfo: str, secrets: StackSecrets, database: str) -> None:
+def bootstrap(superuser_conninfo: str, passwords: RolePasswords, database: str) -> None:
     """Create the roles, or set their passwords, and *database* where it is missing."""
-    passwords = RolePasswords(
-        owner=secrets.owner_password, app=secrets.app_password, relay=secrets.relay_password
-    )
     create_roles(superuser_conninfo, passwords)
     with psycopg.connect(superuser_conninfo) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()

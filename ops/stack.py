@@ -171,12 +171,12 @@ class Stack:
         )
         self.embedded_postgres.start()
         exits.callback(self.embedded_postgres.stop)
-        bootstrap(self.embedded_postgres.superuser_conninfo, self.secrets, DATABASE)
+        bootstrap(self.embedded_postgres.superuser_conninfo, self.secrets.role_passwords, DATABASE)
 
 
 def given_environment() -> dict[str, str]:
     """Return this process's environment over what ``.env`` says, as `Settings` reads them."""
-    written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value}
     return {**written, **os.environ}
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from migrations.bootstrap import RolePasswords
+
 
 def _secret() -> str:
     return secrets.token_hex(32)
@@ -34,6 +36,10 @@ class StackSecrets:
         if written != known:
             write_variables(path, written)
         return kept
+
+    @property
+    def role_passwords(self) -> RolePasswords:
+        return RolePasswords(owner=self.owner_password, app=self.app_password, relay=self.relay_password)
 
 
 def _variable(name: str) -> str:
