@@ -9,17 +9,9 @@ from sqlalchemy.schema import SchemaItem
 
 from config.settings import Settings, get_settings
 from migrations.bootstrap import OWNER
-from migrations.server import refuse_unsafe
+from migrations.server import OfflineMigrationError, OwnerUrlMissingError, refuse_unsafe
 from models.registry import load_tables
 from models.seal import verification_key
-
-
-class OwnerUrlMissingError(Exception):
-    """Migrations need GENIUS_OWNER_DATABASE_URL (or ``-x url=...``)."""
-
-
-class OfflineMigrationError(Exception):
-    """Migrations run against a server only: they check its version and install the seal key."""
 
 
 def migrate() -> None:

@@ -65,7 +65,10 @@ class _TenantBinding:
 
 
 class RelayNotConfiguredError(Exception):
-    """Neither GENIUS_RELAY_DATABASE_URL nor GENIUS_OWNER_DATABASE_URL is set."""
+    """There is no URL by which to become the relay."""
+
+    def __init__(self) -> None:
+        super().__init__("set GENIUS_RELAY_DATABASE_URL (or GENIUS_OWNER_DATABASE_URL)")
 
 
 def open_database(settings: Settings, *, pool_size: int | None = None) -> Database:

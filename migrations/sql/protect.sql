@@ -1,4 +1,8 @@
 -- The one place that writes policies and grants on tables.
+--
+-- The owner is under the policies too, and unbound in a migration: it sees no row. A later revision that changes
+-- rows, or adds a foreign key to a table that has some, runs ALTER TABLE ... NO FORCE ROW LEVEL SECURITY on the
+-- tables first, and app.protect on them at its end.
 
 -- Confines a table and its partitions to the bound tenant. Run it again after adding a column.
 -- The owner is confined too: its functions work for the tenant that their caller bound.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 import psycopg
@@ -33,6 +33,10 @@ class Colour(StrEnum):
     GREEN = "green"
 
 
+class Size(Enum):
+    LARGE = "large"
+
+
 @pytest.fixture(scope="module")
 def site(stack: Stack, template: str) -> Iterator[Site]:
     with two_tenants(stack, template) as site:
@@ -52,10 +56,12 @@ ARGUMENTS: list[tuple[str, Any, Any]] = [
     ("names", ["a", None, 'qu"o,te'], ["a", None, 'qu"o,te']),
     ("names", [], []),
     ("names", [Colour.GREEN, None], ["green", None]),
+    ("names", [Size.LARGE], ["large"]),
     ("ids", [ID], [ID]),
     ("numbers", [1, 70_000, None], [1, 70_000, None]),
     ("moments", [None, MOMENT], [None, MOMENT]),
     ("name", Colour.GREEN, "green"),
+    ("name", Size.LARGE, "large"),
     ("name", "'; DROP TABLE leads; --", "'; DROP TABLE leads; --"),
     ("lease", timedelta(minutes=1), timedelta(minutes=1)),
     ("number", 1, 1),

@@ -18,7 +18,13 @@ from models.campaign import Campaign
 from models.job import Job
 from models.lead import Lead
 from models.organization import Organization, load_tenant
-from models.session import RelayDatabase, open_relay_database, relay_session, tenant_session
+from models.session import (
+    RelayDatabase,
+    RelayNotConfiguredError,
+    open_relay_database,
+    relay_session,
+    tenant_session,
+)
 from models.social import SocialPost
 from ops.stack import Stack, settings_from
 from tests.support.attack import Site, two_tenants
@@ -186,6 +192,14 @@ def test_the_relay_works_by_the_owners_url_too(stack: Stack, site: Site) -> None
         assert session.scalar(text("SELECT current_user")) == "genius_relay"
         assert session.scalar(select(func.count(Job.id))) == 2
     relay.engine.dispose()
+
+
+def test_without_a_url_for_the_relay_there_is_none(stack: Stack, site: Site) -> None:
+    given = {"owner_database_url": None, "relay_database_url": None}
+    settings = settings_from(stack.environment() | site.urls.environment()).model_copy(update=given)
+
+    with pytest.raises(RelayNotConfiguredError, match="GENIUS_RELAY_DATABASE_URL"):
+        open_relay_database(settings)
 
 
 def test_binding_takes_no_round_trip_of_its_own(site: Site, tmp_path: Path) -> None:

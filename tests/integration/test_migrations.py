@@ -16,6 +16,7 @@ from sqlalchemy import Column, Table, Text
 
 from config.settings import ROOT, Settings
 from migrations.bootstrap import RolePasswords, create_roles
+from migrations.server import OfflineMigrationError, OwnerUrlMissingError
 from models.base import Base
 from models.organization import Organization, load_tenant
 from models.session import open_database, tenant_session
@@ -98,6 +99,18 @@ def test_the_stock_command_migrates(stack: Stack, fresh: PostgresUrls) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_without_the_owners_url_nothing_is_migrated(stack: Stack, fresh: PostgresUrls) -> None:
+    settings = settings_for(stack, fresh).model_copy(update={"owner_database_url": None})
+
+    with pytest.raises(OwnerUrlMissingError, match="GENIUS_OWNER_DATABASE_URL"):
+        upgrade(settings)
+
+
+def test_a_script_for_another_day_is_refused(stack: Stack, fresh: PostgresUrls) -> None:
+    with pytest.raises(OfflineMigrationError):
+        command.upgrade(alembic_config(settings_for(stack, fresh)), "head", sql=True)
 
 
 def test_everything_belongs_to_the_owner_whoever_logs_in_to_migrate(
