@@ -152,6 +152,7 @@ def call(database: Database, organization_id: UUID, function: str, /, **argument
 
 def open_relay_database(settings: Settings, *, pool_size: int = 2) -> RelayDatabase:
     """Open a pool as the relay's role, by its own URL or by the owner's."""
+    load_tables()
     url = settings.relay_database_url or settings.owner_database_url
     if url is None:
         raise RelayNotConfiguredError
