@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
@@ -22,16 +23,17 @@ class ReportingGroup(TyperGroup):
             return super().invoke(ctx)
         except OperatorError as error:
             message = str(error)
-        except ProgrammingError as error:
+        except (ProgrammingError, psycopg.ProgrammingError) as error:
             message = NO_SCHEMA.format(reason=_first_line(error))
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.Error) as error:
             message = UNREACHABLE.format(reason=_first_line(error))
         typer.secho(f"Error: {message}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1)
 
 
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().partition("\n")[0]
+def _first_line(error: DBAPIError | psycopg.Error) -> str:
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return str(said).strip().partition("\n")[0]
 
 
 app = typer.Typer(

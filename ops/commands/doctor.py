@@ -1,10 +1,10 @@
 """`genius doctor`: what is missing, and the fix."""
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.commands.console import table_console
 from ops.examination import examine
 
 
@@ -16,6 +16,6 @@ def doctor() -> None:
         mark = "[green]ok[/]" if finding.holds else "[red]no[/]"
         fix = "" if finding.holds else f"\n[bold]{escape(finding.fix)}[/]"
         table.add_row(mark, finding.check, escape(finding.found) + fix)
-    Console().print(table)
+    table_console().print(table)
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)

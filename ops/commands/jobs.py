@@ -7,12 +7,12 @@ from uuid import UUID
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Row, select
 
 from models.job import Job, JobState
 from models.session import open_database, tenant_session
+from ops.commands.console import table_console
 from ops.commands.token import find_tenant
 from ops.configuration import settings_in_force
 
@@ -26,7 +26,6 @@ COLUMNS = (
     Job.finished_at,
     Job.error,
 )
-PIPED_WIDTH = 160
 STYLES = {JobState.SUCCEEDED: "green", JobState.DEAD: "red", JobState.RUNNING: "cyan"}
 
 
@@ -51,9 +50,7 @@ def jobs(
         for row in rows:
             typer.echo(orjson.dumps(row._asdict(), default=str).decode())
     else:
-        console = Console()
-        console.width = console.width if console.is_terminal else PIPED_WIDTH
-        console.print(_table(tenant.name, rows))
+        table_console().print(_table(tenant.name, rows))
 
 
 def _table(title: str, rows: Sequence[Row[*tuple[Any, ...]]]) -> Table:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import redis
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from config.celery import LANES
+from ops.commands.console import table_console
 from ops.configuration import settings_in_force
 from ops.error import OperatorError
 from worker.fairshare.queue import FairQueue, TenantStats
@@ -67,7 +67,7 @@ def top(
     client = redis.Redis.from_url(str(settings_in_force().redis_url))
     try:
         if once:
-            Console().print(_table(client, limit))
+            table_console().print(_table(client, limit))
         else:
             _watch(client, limit, interval)
     except redis.RedisError as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -47,6 +48,7 @@ def up(
         int | None, typer.Option(help=f"Port of the intake; {USUAL_PORT} or a free one when left out.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line once ready.")] = False,  # noqa: FBT002 - an option
+    directory: Annotated[Path, typer.Option(help="Where data, logs and secrets go.")] = VAR,
     workers: Annotated[int, typer.Option(min=1, help="Jobs that run at the same time.")] = 4,
 ) -> None:
     """Start Postgres, Redis, intake, worker, beat and Flower; stay until Ctrl-C."""
@@ -55,10 +57,13 @@ def up(
     try:
         with (
             _stopping_on_signals(),
-            Stack(VAR / "stack", durable=True, secrets_file=VAR / "secrets.env", environ=environ) as stack,
+            Stack(
+                directory / "stack", durable=True, secrets_file=directory / "secrets.env", environ=environ
+            ) as stack,
         ):
             stack.migrate()
-            _run(System(stack.environment(), VAR / "log", intake_port), as_json=as_json, workers=workers)
+            system = System(stack.environment(), directory / "log", intake_port)
+            _run(system, directory / STACK_ENVIRONMENT.name, as_json=as_json, workers=workers)
     except StopRequested:
         return
 
@@ -85,18 +90,19 @@ def _stopping_on_signals() -> Iterator[None]:
     yield
 
 
-def _run(system: System, *, as_json: bool, workers: int) -> None:
+def _run(system: System, environment_file: Path, *, as_json: bool, workers: int) -> None:
     supervisor = Supervisor(system.everything(concurrency=workers), say=_say)
     try:
         supervisor.start(READY_WITHIN)
         written = {**system.environment, "GENIUS_STAND_IN_URL": system.stand_in_url}
-        write_variables(STACK_ENVIRONMENT, written)
-        _announce(_addresses(system), as_json=as_json)
+        write_variables(environment_file, written)
+        addresses = {**_addresses(system), "environment_file": str(environment_file)}
+        _announce(addresses, as_json=as_json)
         while True:
             time.sleep(LOOK_EVERY_SECONDS)
             supervisor.watch()
     finally:
-        STACK_ENVIRONMENT.unlink(missing_ok=True)
+        environment_file.unlink(missing_ok=True)
         supervisor.stop()
 
 
@@ -113,7 +119,6 @@ def _addresses(system: System) -> dict[str, str | None]:
         "relay_database_url": system.environment.get("GENIUS_RELAY_DATABASE_URL"),
         "redis_url": system.environment["GENIUS_REDIS_URL"],
         "stand_in_url": system.stand_in_url,
-        "environment_file": str(STACK_ENVIRONMENT),
         "logs": str(system.logs),
     }
 

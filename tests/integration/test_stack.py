@@ -6,7 +6,6 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 import redis
@@ -15,6 +14,7 @@ from redis.retry import Retry
 
 from config.settings import ROOT
 from ops.stack import Stack, StackRunningError
+from tests.support.trace import processes_of
 from tests.support.wait import wait_until
 
 NO_EXTERNAL_SERVER: dict[str, str] = {}
@@ -29,16 +29,6 @@ with Stack(Path(sys.argv[1]), environ={}) as stack:
                       "redis": redis.url()}), flush=True)
     sys.stdin.read()
 """
-
-
-def servers_below(directory: Path) -> list[psutil.Process]:
-    """Find every process that has a file of *directory* among its arguments or works inside it."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
-        words = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
-        if any(str(directory) in word for word in words) and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
 
 
 def hold_stack(directory: Path, *prefix: str) -> subprocess.Popen[str]:
@@ -73,8 +63,8 @@ def test_a_stack_answers_while_open_and_leaves_no_process_when_closed(tmp_path: 
             assert connection.execute("SELECT current_user").fetchone() == ("genius_app",)
         with redis.Redis.from_url(stack.redis_url) as client:
             assert client.ping()
-        assert len(servers_below(tmp_path)) >= 2
-    assert servers_below(tmp_path) == []
+        assert len(processes_of(tmp_path)) >= 2
+    assert processes_of(tmp_path) == []
 
 
 def test_the_servers_refuse_who_lacks_the_password(tmp_path: Path) -> None:
@@ -146,7 +136,7 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path) -> None:
     first_line(parent)
     parent.send_signal(signal.SIGKILL)
     close(parent)
-    wait_until(lambda: not servers_below(tmp_path), message="the servers ended after their parent")
+    wait_until(lambda: not processes_of(tmp_path), message="the servers ended after their parent")
 
 
 def test_a_stack_starts_at_once_after_its_parent_was_killed(tmp_path: Path) -> None:
@@ -173,7 +163,7 @@ def test_servers_that_the_environment_names_are_used_and_not_started(tmp_path: P
         assert other.embedded_postgres is None
         assert other.embedded_redis is None
         assert other.environment() == external
-    assert servers_below(tmp_path) == []
+    assert processes_of(tmp_path) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be refused by Postgres")
@@ -183,7 +173,7 @@ def test_root_runs_a_stack_in_a_directory_closed_to_everybody_else(tmp_path: Pat
     with Stack(closed / "s", environ=NO_EXTERNAL_SERVER) as stack:
         assert stack.embedded_postgres is not None
         owners = {
-            process.uids().effective for process in servers_below(closed) if process.name() == "postgres"
+            process.uids().effective for process in processes_of(closed) if process.name() == "postgres"
         }
         assert owners
         assert 0 not in owners

@@ -1,0 +1,126 @@
+"""`genius up` runs the whole system, and takes all of it away again."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+import redis
+
+from ops.port import free_port
+from tests.support.command import Up, genius
+from tests.support.trace import processes_of
+from tests.support.wait import wait_until
+
+
+DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One running system for the tests that do not stop it."""
+    up = Up(tmp_path_factory.mktemp("up"), "--port", str(free_port()))
+    up.said = up.addresses()
+    yield up
+    assert up.end(signal.SIGINT) == 0
+
+
+def submit(up: Up, token: str, payload: dict[str, Any]) -> httpx.Response:
+    return httpx.post(
+        f"{up.said['intake_url']}/api/v1/jobs",
+        headers={"Authorization": f"Bearer {token}"},
+        json={"kind": "leads.score", "payload": payload},
+    )
+
+
+def new_token(up: Up) -> str:
+    environment = up.environment()
+    made = genius("org", "create", "--name", "Acme", "--plan", "professional", environment=environment)
+    return genius("token", "--org", made.stdout.strip(), environment=environment).stdout.strip()
+
+
+def test_it_says_where_everything_is(up: Up) -> None:
+    with psycopg.connect(up.said["database_url"]) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("genius_app",)
+    with psycopg.connect(up.said["owner_database_url"]) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("genius_owner",)
+    with redis.Redis.from_url(up.said["redis_url"]) as client:
+        assert client.ping()
+    assert httpx.get(f"{up.said['intake_url']}/readyz").status_code == 200
+    assert httpx.get(f"{up.said['intake_url']}/openapi.json").status_code == 200
+    assert httpx.get(f"{up.said['flower_url']}/healthcheck").status_code == 200
+
+
+def test_a_job_sent_to_it_runs(up: Up) -> None:
+    token = new_token(up)
+    answer = submit(up, token, {"all": True})
+    assert answer.status_code == 202, answer.text
+    job = f"{up.said['intake_url']}/api/v1/jobs/{answer.json()['id']}"
+
+    def state() -> str:
+        return str(httpx.get(job, headers={"Authorization": f"Bearer {token}"}).json()["state"])
+
+    wait_until(lambda: state() == "succeeded", 30)
+
+
+def test_its_settings_are_for_its_owner_alone(up: Up) -> None:
+    for name in ("stack.env", "secrets.env"):
+        assert (up.directory / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_one_in_the_same_directory_is_refused(up: Up) -> None:
+    done = genius("up", "--json", "--directory", str(up.directory), environment={})
+    assert done.returncode == 1
+    assert "runs already" in done.stderr
+
+
+def test_a_port_that_is_taken_is_refused(up: Up, tmp_path: Path) -> None:
+    port = up.said["intake_url"].rpartition(":")[2]
+    done = genius("up", "--directory", str(tmp_path), "--port", port, environment={})
+    assert done.returncode == 1
+    assert f"Port {port} is taken" in done.stderr
+
+
+def test_a_worker_that_was_killed_is_started_again(up: Up) -> None:
+    def workers() -> list[psutil.Process]:
+        children = [
+            child for child in psutil.Process(up.process.pid).children() if child.status() not in DEAD
+        ]
+        return [child for child in children if "worker" in child.cmdline()]
+
+    (before,) = workers()
+    before.kill()
+    wait_until(lambda: [worker.pid for worker in workers()] not in ([], [before.pid]), 30)
+    token = new_token(up)
+    assert submit(up, token, {"all": True}).status_code == 202
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_leaves_no_process_however_it_ends(tmp_path: Path, number: signal.Signals) -> None:
+    up = Up(tmp_path, "--port", str(free_port()))
+    up.addresses()
+    assert len(processes_of(tmp_path)) > 5
+    code = up.end(number)
+    assert code == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    wait_until(lambda: not processes_of(tmp_path), 20, message="everything ended")
+    if number == signal.SIGTERM:
+        assert not (tmp_path / "stack.env").exists()
+
+
+def test_secrets_and_data_are_there_after_a_restart(tmp_path: Path) -> None:
+    first = Up(tmp_path, "--port", str(free_port()))
+    first.addresses()
+    secret = first.environment()["GENIUS_SEAL_SECRET"]
+    made = genius("org", "create", "--name", "Kept", "--plan", "starter", environment=first.environment())
+    first.end(signal.SIGTERM)
+    second = Up(tmp_path, "--port", str(free_port()))
+    second.addresses()
+    assert second.environment()["GENIUS_SEAL_SECRET"] == secret
+    found = genius("jobs", "--org", made.stdout.strip(), environment=second.environment())
+    second.end(signal.SIGTERM)
+    assert found.returncode == 0, found.stderr
+    assert "Kept" in found.stdout
