@@ -67,7 +67,11 @@ DECLARE
 BEGIN
     EXECUTE format('REVOKE ALL ON %s FROM genius_relay', target);
     EXECUTE format('DROP POLICY IF EXISTS relay ON %s', target);
-    EXECUTE format('CREATE POLICY relay ON %s TO genius_relay USING (true) WITH CHECK (true)', target);
+    IF cardinality(writable || insertable) = 0 AND NOT removable THEN
+        EXECUTE format('CREATE POLICY relay ON %s FOR SELECT TO genius_relay USING (true)', target);
+    ELSE
+        EXECUTE format('CREATE POLICY relay ON %s TO genius_relay USING (true) WITH CHECK (true)', target);
+    END IF;
     FOR verb, columns IN
         SELECT * FROM (VALUES ('SELECT', readable), ('UPDATE', writable), ('INSERT', insertable)) AS wanted
         WHERE cardinality(column2) > 0
