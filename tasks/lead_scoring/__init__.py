@@ -1,3 +1,4 @@
-"""Lead scoring: fit and engagement, grade, bucket and the reasons for them."""
+"""Lead scoring: fit and engagement, grade, bucket and the reasons for them; a model where there is one."""
 
 from tasks.lead_scoring import job as job
+from tasks.lead_scoring import training as training

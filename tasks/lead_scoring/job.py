@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from tasks.catalog import SCORE_LEADS
-from tasks.lead_scoring.score import Scores, score_leads
+from tasks.lead_scoring.score import LeadTable, Scores, score_leads
 from tasks.lead_scoring.store import (
     Batch,
     BrokenRulesError,
@@ -38,15 +38,14 @@ def score(job: DatabaseJob, payload: ScoreLeads) -> Completion:
     if not batch.ids:
         return Completion(_summary(payload, batch, None, context), quantity=0)
     events = read_events(session, organization_id, batch, context)
-    scores = score_leads(
-        context.rules, batch.columns, events, leads=len(batch.ids), now=context.now.timestamp()
-    )
+    table = LeadTable(batch.columns, events, len(batch.ids))
+    scores = score_leads(context.rules, table, now=context.now.timestamp(), model=context.model)
     written = write_scores(session, organization_id, batch, scores, context)
     return Completion(_summary(payload, batch, scores, context), quantity=written)
 
 
 def _lock(session: Session, organization_id: UUID, payload: ScoreLeads, context: Context) -> Batch:
-    fields = context.rules.fields
+    fields = context.fields
     if payload.lead_ids is None:
         return lock_stalest(session, organization_id, limit=payload.limit, fields=fields)
     return lock_named(session, organization_id, payload.lead_ids, fields)
@@ -55,6 +54,8 @@ def _lock(session: Session, organization_id: UUID, payload: ScoreLeads, context:
 def _summary(payload: ScoreLeads, batch: Batch, scores: Scores | None, context: Context) -> dict[str, Any]:
     """Return what the tenant is shown: counts, and the best leads with why."""
     summary: dict[str, Any] = {"scored": len(batch.ids), "rules_version": context.rules.version}
+    if context.model is not None:
+        summary["model_version"] = context.model.version
     if payload.lead_ids is not None:
         summary["missing"] = payload.most - len(batch.ids)
     if scores is not None:

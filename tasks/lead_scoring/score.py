@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tasks.lead_scoring.engagement import EventTable, Floats, Integers, engagement_points
 from tasks.lead_scoring.fit import Column, fit_points
+from tasks.lead_scoring.prediction.model import Model
 from tasks.lead_scoring.rules import RuleSet
 
 LOWEST, HIGHEST = 0, 100
@@ -30,25 +31,37 @@ class Scores:
     """What moved the score, heaviest first; the points sum to the score exactly."""
 
 
-def score_leads(
-    rules: RuleSet, columns: Mapping[str, Column], events: EventTable, *, leads: int, now: float
-) -> Scores:
+@dataclass(frozen=True, slots=True)
+class LeadTable:
+    """A batch of leads to score."""
+
+    columns: Mapping[str, Column]
+    """Field name to one value a lead; a field that is absent is missing in every lead."""
+    events: EventTable
+    """What they did, as far as a rule looks at it."""
+    leads: int
+
+
+def score_leads(rules: RuleSet, table: LeadTable, *, now: float, model: Model | None = None) -> Scores:
     """Score a batch of leads.
 
     Args:
         rules: The organization's rules.
-        columns: Field name to one value a lead; a field that is absent is missing in every lead.
-        events: Events of these leads that a rule looks at.
-        leads: How many leads the batch has.
+        table: The leads.
         now: Seconds since the epoch.
+        model: The organization's own predictive model; None scores by the rules alone.
     """
+    leads, columns = table.leads, table.columns
     fit_cells = fit_points(rules.fit, columns, leads=leads)
-    engagement_cells = whole_points(engagement_points(rules.event_rules, events, leads=leads, now=now))
+    engagement_cells = whole_points(engagement_points(rules.event_rules, table.events, leads=leads, now=now))
     fit_raw, engagement_raw = fit_cells.sum(axis=1), engagement_cells.sum(axis=1)
     fit = np.clip(fit_raw, -HIGHEST, rules.fit_limit)
     engagement = np.clip(engagement_raw, -HIGHEST, rules.engagement_limit)
-    score = np.clip(fit + engagement, LOWEST, HIGHEST)
-    adjustments = np.stack((fit - fit_raw, engagement - engagement_raw, score - fit - engagement), axis=1)
+    by_rules = np.clip(fit + engagement, LOWEST, HIGHEST)
+    score = by_rules if model is None else _blend(by_rules, model.predict(columns, leads=leads), model.trust)
+    adjustments = np.stack(
+        (fit - fit_raw, engagement - engagement_raw, by_rules - fit - engagement, score - by_rules), axis=1
+    )
     return Scores(
         score=score,
         fit=fit,
@@ -57,6 +70,12 @@ def score_leads(
         bucket=_buckets(rules, score),
         reasons=_reasons(rules, np.concatenate((fit_cells, engagement_cells, adjustments), axis=1)),
     )
+
+
+def _blend(by_rules: Integers, chances: Floats, trust: float) -> Integers:
+    """Return scores between the rules' and the model's, nearer to the model the more it is trusted."""
+    blended = (1.0 - trust) * by_rules + trust * HIGHEST * chances
+    return np.clip(np.floor(blended + 0.5), LOWEST, HIGHEST).astype(np.int64)
 
 
 def whole_points(cells: Floats) -> Integers:
@@ -92,12 +111,13 @@ def _buckets(rules: RuleSet, score: Integers) -> list[str]:
 
 
 def _reasons(rules: RuleSet, cells: Integers) -> list[list[Reason]]:
-    """Turn cells into reasons; the last three columns are the limits' and the range's adjustments."""
+    """Turn cells into reasons; the last four columns adjust: limits, range, model."""
     names = [(rule.key, rule.label) for rule in (*rules.fit, *rules.event_rules)]
     names += [
         ("limit.fit", f"Fit counts at most {rules.fit_limit}"),
         ("limit.engagement", f"Engagement counts at most {rules.engagement_limit}"),
         ("limit.score", f"A score lies between {LOWEST} and {HIGHEST}"),
+        ("model", "The model's view of how such leads end"),
     ]
     reasons: list[list[Reason]] = [[] for _ in range(len(cells))]
     heaviest_first = np.argsort(-np.abs(cells), axis=1, kind="stable")

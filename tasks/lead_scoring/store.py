@@ -15,9 +15,9 @@ from sqlalchemy import (
     CursorResult,
     Date,
     Double,
+    ScalarSelect,
     Text,
     Uuid,
-    and_,
     bindparam,
     cast,
     column,
@@ -28,17 +28,25 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from config.plans import PLANS
 from models.lead import Lead, LeadEvent
 from models.organization import Organization
 from models.setting import Setting
 from tasks.lead_scoring.defaults import DEFAULT_RULES
 from tasks.lead_scoring.engagement import EventTable
 from tasks.lead_scoring.fit import Column
+from tasks.lead_scoring.prediction.model import Model
 from tasks.lead_scoring.rules import RuleSet
 from tasks.lead_scoring.score import Scores
 
 RULES_SETTING = "lead_scoring.rules"
 """Key under which an organization keeps its own `RuleSet`."""
+
+MODEL_SETTING = "lead_scoring.model"
+"""Key under which an organization's predictive `Model` is kept."""
+
+PREDICTIVE = "predictive_scoring"
+"""Plan feature without which a model is neither trained nor used."""
 
 OWN_COLUMNS = (
     "email",
@@ -73,6 +81,13 @@ class Context:
     rules: RuleSet
     time_zone: str
     now: datetime
+    model: Model | None = None
+    """The organization's own model, if it has one and its plan includes it."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Return the fields of a lead that scoring looks at."""
+        return self.rules.fields | (self.model.names if self.model else frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +107,30 @@ def read_context(session: Session, organization_id: UUID) -> Context:
     Raises:
         BrokenRulesError: Stored rules no longer satisfy `RuleSet`.
     """
-    own = and_(
-        Setting.organization_id == Organization.organization_id,
-        Setting.key == RULES_SETTING,
+    statement = select(
+        Organization.plan,
+        Organization.time_zone,
+        func.now(),
+        _setting(organization_id, RULES_SETTING),
+        _setting(organization_id, MODEL_SETTING),
+        func.set_config("enable_nestloop", "off", True),
+    ).where(Organization.organization_id == organization_id)
+    plan, time_zone, now, rules, model, _ = session.execute(statement).one()
+    predicts = model is not None and PLANS[plan].offers(PREDICTIVE)
+    return Context(
+        rules=DEFAULT_RULES if rules is None else _parse(rules),
+        time_zone=time_zone,
+        now=now,
+        model=Model.model_validate(model) if predicts else None,
     )
-    statement = (
-        select(
-            Organization.time_zone,
-            func.now(),
-            Setting.value,
-            func.set_config("enable_nestloop", "off", True),
-        )
-        .outerjoin(Setting, own)
-        .where(Organization.organization_id == organization_id)
+
+
+def _setting(organization_id: UUID, key: str) -> ScalarSelect[Any]:
+    return (
+        select(Setting.value)
+        .where(Setting.organization_id == organization_id, Setting.key == key)
+        .scalar_subquery()
     )
-    time_zone, now, stored, _ = session.execute(statement).one()
-    return Context(rules=DEFAULT_RULES if stored is None else _parse(stored), time_zone=time_zone, now=now)
 
 
 def _parse(stored: Any) -> RuleSet:

@@ -12,7 +12,7 @@ from tasks.lead_scoring.defaults import DEFAULT_RULES
 from tasks.lead_scoring.engagement import EventTable, Folded, LateEventError, engagement_points
 from tasks.lead_scoring.fit import fit_points
 from tasks.lead_scoring.rules import EventRule, FieldRule, Operator, RuleSet
-from tasks.lead_scoring.score import Scores, score_leads, whole_points
+from tasks.lead_scoring.score import LeadTable, Scores, score_leads, whole_points
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 DAYS = st.floats(min_value=0, max_value=400, allow_nan=False)
@@ -32,7 +32,7 @@ def table(rows: list[tuple[int, int, datetime]], own: list[float] | None = None)
 
 def scored(rules: RuleSet, leads: list[dict[str, object]], rows: list[tuple[int, int, datetime]]) -> Scores:
     columns = {name: [lead.get(name) for lead in leads] for name in rules.fields}
-    return score_leads(rules, columns, table(rows), leads=len(leads), now=NOW.timestamp())
+    return score_leads(rules, LeadTable(columns, table(rows), len(leads)), now=NOW.timestamp())
 
 
 LEAD = st.fixed_dictionaries(

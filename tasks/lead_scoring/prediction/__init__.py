@@ -1,0 +1,1 @@
+"""The organization's own predictive model: logistic regression, kept as readable JSON."""
