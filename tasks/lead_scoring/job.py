@@ -7,17 +7,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from tasks.catalog import SCORE_LEADS
+from tasks.lead_scoring.context import BrokenRulesError, Context, read_context
 from tasks.lead_scoring.score import LeadTable, Scores, score_leads
-from tasks.lead_scoring.store import (
-    Batch,
-    BrokenRulesError,
-    Context,
-    lock_named,
-    lock_stalest,
-    read_context,
-    read_events,
-    write_scores,
-)
+from tasks.lead_scoring.store import Batch, lock_named, lock_stalest, read_events, write_scores
 from tasks.payloads import ScoreLeads
 from worker.context import Completion, DatabaseJob, PermanentJobError
 from worker.job import runs

@@ -1,21 +1,19 @@
-"""Leads, their events and their rules in the database: read a batch, write it back in one statement."""
+"""Leads and their events in the database: read a batch, write it back in one statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import orjson
-from pydantic import ValidationError
 from sqlalchemy import (
     ARRAY,
     JSON,
     CursorResult,
     Date,
     Double,
-    ScalarSelect,
     Text,
     Uuid,
     bindparam,
@@ -28,25 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from config.plans import PLANS
 from models.lead import Lead, LeadEvent
-from models.organization import Organization
-from models.setting import Setting
-from tasks.lead_scoring.defaults import DEFAULT_RULES
+from tasks.lead_scoring.context import Context
 from tasks.lead_scoring.engagement import EventTable
 from tasks.lead_scoring.fit import Column
-from tasks.lead_scoring.prediction.model import Model
-from tasks.lead_scoring.rules import RuleSet
 from tasks.lead_scoring.score import Scores
-
-RULES_SETTING = "lead_scoring.rules"
-"""Key under which an organization keeps its own `RuleSet`."""
-
-MODEL_SETTING = "lead_scoring.model"
-"""Key under which an organization's predictive `Model` is kept."""
-
-PREDICTIVE = "predictive_scoring"
-"""Plan feature without which a model is neither trained nor used."""
 
 OWN_COLUMNS = (
     "email",
@@ -66,79 +50,12 @@ FRESH = ("id", "score", "fit", "engagement", "grade", "bucket", "reasons")
 """Fields of one scored lead on its way to the database."""
 
 
-class BrokenRulesError(Exception):
-    """The organization's stored rules are not valid."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("the organization's scoring rules are not valid: " + "; ".join(problems))
-        self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What scoring needs to know of an organization."""
-
-    rules: RuleSet
-    time_zone: str
-    now: datetime
-    model: Model | None = None
-    """The organization's own model, if it has one and its plan includes it."""
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """Return the fields of a lead that scoring looks at."""
-        return self.rules.fields | (self.model.names if self.model else frozenset())
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Leads to score, locked until the transaction ends."""
 
     ids: list[UUID]
     columns: Mapping[str, Column]
-
-
-def read_context(session: Session, organization_id: UUID) -> Context:
-    """Return the organization's rules, zone and the transaction's moment; ready it for batches.
-
-    Of an organization it has no statistics of, Postgres expects one lead, and would compare each row of a
-    batch with each lead: 15 s for 5,000. Without nested loops it cannot.
-
-    Raises:
-        BrokenRulesError: Stored rules no longer satisfy `RuleSet`.
-    """
-    statement = select(
-        Organization.plan,
-        Organization.time_zone,
-        func.now(),
-        _setting(organization_id, RULES_SETTING),
-        _setting(organization_id, MODEL_SETTING),
-        func.set_config("enable_nestloop", "off", True),
-    ).where(Organization.organization_id == organization_id)
-    plan, time_zone, now, rules, model, _ = session.execute(statement).one()
-    predicts = model is not None and PLANS[plan].offers(PREDICTIVE)
-    return Context(
-        rules=DEFAULT_RULES if rules is None else _parse(rules),
-        time_zone=time_zone,
-        now=now,
-        model=Model.model_validate(model) if predicts else None,
-    )
-
-
-def _setting(organization_id: UUID, key: str) -> ScalarSelect[Any]:
-    return (
-        select(Setting.value)
-        .where(Setting.organization_id == organization_id, Setting.key == key)
-        .scalar_subquery()
-    )
-
-
-def _parse(stored: Any) -> RuleSet:
-    try:
-        return RuleSet.model_validate(stored)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
-        raise BrokenRulesError(problems) from error
 
 
 def lock_named(
@@ -187,11 +104,8 @@ def _batch(rows: Sequence[Any], fields: frozenset[str]) -> Batch:
 def read_events(session: Session, organization_id: UUID, batch: Batch, context: Context) -> EventTable:
     """Return every event of the batch's leads that counts; days are the organization's own."""
     rules = context.rules.event_rules
-    lead = (
-        func.unnest(cast(bindparam("ids", batch.ids), ARRAY(Uuid)))
-        .table_valued("id", with_ordinality="place", name="lead")
-        .render_derived()
-    )
+    ids = cast(bindparam("ids", batch.ids), ARRAY(Uuid))
+    lead = func.unnest(ids).table_valued("id", with_ordinality="place", name="lead").render_derived()
     rule = (
         func.unnest(cast(bindparam("names", [rule.event for rule in rules]), ARRAY(Text)))
         .table_valued("name", with_ordinality="place", name="rule")
@@ -212,6 +126,7 @@ def read_events(session: Session, organization_id: UUID, batch: Batch, context: 
         .outerjoin(rule, LeadEvent.name == rule.c.name)
         .where(
             LeadEvent.organization_id == organization_id,
+            LeadEvent.lead_id == func.any(ids),
             rule.c.name.is_not(None) | LeadEvent.points.is_not(None),
         )
     )
@@ -245,7 +160,11 @@ def write_scores(
     )
     statement = (
         update(Lead)
-        .where(Lead.organization_id == organization_id, Lead.id == fresh.c.id)
+        .where(
+            Lead.organization_id == organization_id,
+            Lead.id == func.any(cast(bindparam("ids", batch.ids), ARRAY(Uuid))),
+            Lead.id == fresh.c.id,
+        )
         .values(
             score=fresh.c.score,
             fit=fresh.c.fit,

@@ -15,9 +15,9 @@ from models.lead import Lead, LeadStatus
 from models.organization import Organization
 from models.setting import Setting
 from tasks.catalog import TRAIN_MODEL
+from tasks.lead_scoring.context import MODEL_SETTING, PREDICTIVE, setting
 from tasks.lead_scoring.prediction.model import Model
 from tasks.lead_scoring.prediction.train import Labelled, NotTrainedError, train
-from tasks.lead_scoring.store import MODEL_SETTING, PREDICTIVE
 from tasks.payloads import TrainModel
 from worker.context import Completion, DatabaseJob, PermanentJobError
 from worker.job import runs
@@ -37,18 +37,22 @@ OWN_FIELDS = ("source", "job_title", "company")
 def train_model(job: DatabaseJob, payload: TrainModel) -> Completion:  # noqa: ARG001 - a training has no options
     """Train the organization's model; without one, or a better one, scoring goes on as it was."""
     session, organization_id = job.session, job.claim.organization_id
-    plan = session.execute(
-        select(Organization.plan).where(Organization.organization_id == organization_id)
-    ).scalar_one()
+    plan, stored, excluded, now = session.execute(
+        select(
+            Organization.plan,
+            setting(organization_id, MODEL_SETTING),
+            setting(organization_id, EXCLUDED_SETTING),
+            func.now(),
+        ).where(Organization.organization_id == organization_id)
+    ).one()
     if not PLANS[plan].offers(PREDICTIVE):
         raise PermanentJobError(f"Feature {PREDICTIVE} is not in plan {plan}.")
-    before = _setting(session, organization_id, MODEL_SETTING)
     try:
         model = train(
             read_labelled(session, organization_id),
-            at=session.execute(select(func.now())).scalar_one(),
-            before=None if before is None else Model.model_validate(before),
-            excluded=frozenset(_setting(session, organization_id, EXCLUDED_SETTING) or ()),
+            at=now,
+            before=None if stored is None else Model.model_validate(stored),
+            excluded=frozenset(excluded or ()),
         )
     except NotTrainedError as error:
         return Completion({"trained": False, "reason": str(error)})
@@ -79,11 +83,6 @@ def read_labelled(session: Session, organization_id: UUID) -> Labelled:
     for name, _ in counts.most_common(MOST_ATTRIBUTES):
         columns[name] = [row[1].get(name) for row in rows]
     return Labelled(columns, np.array(converted, dtype=np.float64))
-
-
-def _setting(session: Session, organization_id: UUID, key: str) -> Any:
-    statement = select(Setting.value).where(Setting.organization_id == organization_id, Setting.key == key)
-    return session.execute(statement).scalar_one_or_none()
 
 
 def _keep(session: Session, organization_id: UUID, model: Model) -> None:

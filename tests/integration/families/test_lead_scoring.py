@@ -14,9 +14,9 @@ from models.lead import Lead, LeadEvent
 from models.organization import Organization, Tenant
 from models.session import Database, tenant_session
 from models.setting import Setting
+from tasks.lead_scoring.context import RULES_SETTING
 from tasks.lead_scoring.defaults import DEFAULT_RULES
 from tasks.lead_scoring.job import score
-from tasks.lead_scoring.store import RULES_SETTING
 from tasks.payloads import ScoreLeads
 from worker.context import Completion, PermanentJobError
 

@@ -14,9 +14,9 @@ from models.lead import Lead
 from models.organization import Organization, Tenant
 from models.session import Database, tenant_session
 from models.setting import Setting
+from tasks.lead_scoring.context import MODEL_SETTING
 from tasks.lead_scoring.job import score
 from tasks.lead_scoring.prediction.validation import auc
-from tasks.lead_scoring.store import MODEL_SETTING
 from tasks.lead_scoring.training import train_model
 from tasks.payloads import ScoreLeads, TrainModel
 from worker.context import Completion, PermanentJobError
