@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from config.settings import ROOT
 from ops.stack_secrets import read_variables
@@ -45,6 +47,14 @@ class Up:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it if the test did not; all it started ends with it."""
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
 
     def addresses(self) -> dict[str, str]:
         """Wait until it says that it is ready; return what it says."""

@@ -27,7 +27,7 @@ class Services:
         self._exits = exits
         self.started: list[ChildProcess] = []
 
-    def worker(  # noqa: PLR0913 - the options of the command
+    def worker(
         self,
         *,
         queues: Sequence[str] = LANES,
