@@ -1,9 +1,12 @@
 """The plan catalogue: what each plan weighs in the queue, may use and may have."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 ALL_FEATURES = "all_features"
 """A plan with this feature has every feature."""
@@ -34,6 +37,8 @@ class Plan:
     """Jobs of one tenant in flight per lane while others wait."""
     soft_cap: int | None
     """Jobs of one tenant in flight per lane when slots are idle; None is no cap."""
+    max_backlog: int
+    """Jobs of one tenant waiting per lane; more are refused with 429."""
     features: frozenset[str]
     limits: Mapping[str, Limit]
     """Meter to limit; a meter that is absent is unlimited."""
@@ -52,6 +57,7 @@ STARTER = Plan(
     weight=1,
     cap=2,
     soft_cap=8,
+    max_backlog=25_000,
     features=_BASIC,
     limits=MappingProxyType(
         {
@@ -73,6 +79,7 @@ PROFESSIONAL = Plan(
     weight=3,
     cap=8,
     soft_cap=32,
+    max_backlog=250_000,
     features=_ADVANCED,
     limits=MappingProxyType(
         {
@@ -94,6 +101,7 @@ ENTERPRISE = Plan(
     weight=10,
     cap=32,
     soft_cap=None,
+    max_backlog=2_500_000,
     features=frozenset({ALL_FEATURES}),
     limits=MappingProxyType({"api_calls_hour": Limit(100_000)}),
     shortest_schedule=timedelta(minutes=1),
@@ -102,6 +110,35 @@ ENTERPRISE = Plan(
 PLANS: Mapping[str, Plan] = MappingProxyType(
     {plan.name: plan for plan in (STARTER, PROFESSIONAL, ENTERPRISE)}
 )
+
+
+class Overrides(BaseModel):
+    """What one organization has instead of its plan's values; a field that is left out is the plan's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: Annotated[int, Field(ge=1, le=1_000)] = 1
+    cap: Annotated[int, Field(ge=1, le=10_000)] = 1
+    soft_cap: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    max_backlog: Annotated[int, Field(ge=1)] = 1
+    features: frozenset[str] = frozenset()
+    """Beside the plan's."""
+    limits: Mapping[str, Limit] = MappingProxyType({})
+    """Instead of the plan's, meter by meter."""
+
+
+def terms_of(plan_name: str, overrides: Mapping[str, Any]) -> Plan:
+    """Return what an organization on a plan may use: the plan with its overrides."""
+    plan = PLANS[plan_name]
+    if not overrides:
+        return plan
+    given = Overrides.model_validate(overrides)
+    changes = {name: getattr(given, name) for name in given.model_fields_set}
+    if "features" in changes:
+        changes["features"] = plan.features | given.features
+    if "limits" in changes:
+        changes["limits"] = MappingProxyType({**plan.limits, **given.limits})
+    return replace(plan, **changes)
 
 
 def cheapest_with(feature: str) -> Plan | None:

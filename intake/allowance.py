@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config.plans import PLANS
 from intake.auth import Caller
 from intake.errors import limit_exceeded
 from models.base import SoftDeleteMixin
@@ -19,7 +18,7 @@ def make_room(session: Session, caller: Caller, meter: str, table: type[SoftDele
     Raises:
         ForbiddenError: The limit is reached.
     """
-    limit = PLANS[caller.tenant.plan].limits.get(meter)
+    limit = caller.tenant.terms.limits.get(meter)
     if limit is None:
         return
     lock = func.hashtextextended(f"{caller.tenant.organization_id}/{meter}", 0)

@@ -1,5 +1,6 @@
 """Organizations: the tenants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -9,6 +10,7 @@ from uuid import UUID
 import uuid6
 from sqlalchemy.orm import Mapped, mapped_column
 
+from config.plans import Plan, terms_of
 from models.base import EMPTY_OBJECT, NEW_ID, Base, SoftDeleteMixin, TimestampMixin, one_of
 from models.session import Database, call
 
@@ -52,9 +54,15 @@ class Tenant:
     name: str
     status: str
     plan: str
+    plan_overrides: Mapping[str, Any]
     time_zone: str
     billing_anchor: date
     """Billing periods begin on this day of the month."""
+
+    @property
+    def terms(self) -> Plan:
+        """Return what the organization may use: its plan with what it has instead."""
+        return terms_of(self.plan, self.plan_overrides)
 
 
 def load_tenant(database: Database, organization_id: UUID) -> Tenant | None:

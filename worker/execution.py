@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
+from config.plans import terms_of
 from config.settings import get_settings
 from models.job import JobState
 from models.session import Database, call, get_database, tenant_session
@@ -168,7 +169,7 @@ def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exceptio
     if rows[0]["state"] == JobState.QUEUED:
         waiting = Waiting(
             organization_id=claim.organization_id,
-            plan=rows[0]["plan"],
+            terms=terms_of(rows[0]["plan"], rows[0]["plan_overrides"]),
             job_id=claim.job_id,
             kind=claim.kind,
             lane=kind.lane,

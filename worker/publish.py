@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,7 +14,8 @@ from uuid import UUID, uuid4
 import redis
 import structlog
 
-from config.plans import PLANS
+from config.celery import LANES
+from config.plans import Plan
 from config.settings import Settings, get_settings
 from models.session import Database, call
 from worker.fairshare.queue import Entry, FairQueue, TenantSettings
@@ -41,7 +43,7 @@ class Waiting:
     """A recorded job whose next attempt wants a message."""
 
     organization_id: UUID
-    plan: str
+    terms: Plan
     job_id: UUID
     kind: str
     lane: str
@@ -51,8 +53,13 @@ class Waiting:
 
     @property
     def message_id(self) -> str:
-        """Name the message: the same attempt twice is one message, the next attempt another."""
-        return f"{self.job_id}:{self.attempts_made}"
+        """Name the message."""
+        return name_message(self.job_id, self.attempts_made)
+
+
+def name_message(job_id: UUID, attempts_made: int) -> str:
+    """Name a job's message: the same attempt twice is one message, the next attempt another."""
+    return f"{job_id}:{attempts_made}"
 
 
 class Publisher:
@@ -72,11 +79,36 @@ class Publisher:
         Raises:
             BrokerAwayError: Redis is away or refused; nothing is known of what it took.
         """
+        with self._broker() as client:
+            for lane, group in groupby(sorted(jobs, key=attrgetter("lane")), key=attrgetter("lane")):
+                FairQueue(client, lane).enqueue([self._entry(job) for job in group])
+
+    def withdraw(self, lane: str, message_id: str) -> None:
+        """Take a message that nobody needs any more out of the queue; one that stays does no harm.
+
+        Raises:
+            BrokerAwayError: Redis is away.
+        """
+        with self._broker() as client:
+            FairQueue(client, lane).cancel([message_id])
+
+    def entitle(self, organization_id: UUID, terms: Plan) -> None:
+        """Let every lane know at once what a tenant may use, on the backlog it has.
+
+        Raises:
+            BrokerAwayError: Redis is away; the relay tells it when it offers the waiting jobs again.
+        """
+        with self._broker() as client:
+            for lane in LANES:
+                FairQueue(client, lane).configure(str(organization_id), queue_settings(terms))
+
+    @contextmanager
+    def _broker(self) -> Iterator[redis.Redis]:
+        """Lend the client; after it failed, nobody waits for it again for a moment."""
         if time.monotonic() < self._resting_until:
             raise BrokerAwayError("Redis failed a moment ago")
         try:
-            for lane, group in groupby(sorted(jobs, key=attrgetter("lane")), key=attrgetter("lane")):
-                FairQueue(self._client, lane).enqueue([self._entry(job) for job in group])
+            yield self._client
         except redis.RedisError as error:
             self._resting_until = time.monotonic() + BROKER_REST_S
             raise BrokerAwayError(type(error).__name__) from error
@@ -96,8 +128,8 @@ class Publisher:
             kind=job.kind,
             due=job.due_at,
             head_start=PRIORITY_STEP * job.priority,
-            must=job.attempts_made > 0,
-            settings=queue_settings(job.plan),
+            must=True,  # it is recorded: the backlog was looked at before
+            settings=queue_settings(job.terms).to_json(),
         )
 
     def generation(self) -> str:
@@ -106,19 +138,19 @@ class Publisher:
         Raises:
             BrokerAwayError: Redis is away.
         """
-        try:
-            self._client.set(GENERATION_KEY, uuid4().hex, nx=True)
-            marker = self._client.get(GENERATION_KEY)
-            return f"{self._client.info('server')['run_id']}:{marker!r}"
-        except redis.RedisError as error:
-            raise BrokerAwayError(type(error).__name__) from error
+        with self._broker() as client:
+            client.set(GENERATION_KEY, uuid4().hex, nx=True)
+            return f"{client.info('server')['run_id']}:{client.get(GENERATION_KEY)!r}"
 
 
-@cache
-def queue_settings(plan_name: str) -> str:
-    """Spell what a tenant of the plan may use of every lane, for a queue that does not know it yet."""
-    plan = PLANS[plan_name]
-    return TenantSettings(weight=plan.weight, cap=plan.cap, soft_cap=plan.soft_cap or False).to_json()
+def queue_settings(terms: Plan) -> TenantSettings:
+    """Return what a tenant may use of every lane, as the queue takes it."""
+    return TenantSettings(
+        weight=terms.weight,
+        cap=terms.cap,
+        soft_cap=terms.soft_cap or False,
+        max_backlog=terms.max_backlog,
+    )
 
 
 def publish_recorded(database: Database, publisher: Publisher, jobs: Sequence[Waiting]) -> None:

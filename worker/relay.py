@@ -5,13 +5,15 @@ claim fences whatever is published twice.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, func, select, text, tuple_
 
+from config.plans import terms_of
 from models.job import Job, JobState, OutboxRow
 from models.organization import Organization, OrganizationStatus
 from models.session import RelayDatabase, call_relay, relay_session
@@ -67,6 +69,7 @@ def publish_outbox(database: RelayDatabase, publisher: Publisher) -> int:
     columns = (
         OutboxRow.organization_id,
         Organization.plan,
+        Organization.plan_overrides,
         OutboxRow.job_id,
         OutboxRow.kind,
         OutboxRow.lane,
@@ -84,7 +87,7 @@ def publish_outbox(database: RelayDatabase, publisher: Publisher) -> int:
     )
     with relay_session(database) as session:
         rows = session.execute(oldest).all()
-        publisher.publish(Waiting(*row) for row in rows)
+        publisher.publish(_waiting(row) for row in rows)
         # With the attempt: by now a row may stand for the next one.
         published = [(row.organization_id, row.job_id, row.attempt) for row in rows]
         key = tuple_(OutboxRow.organization_id, OutboxRow.job_id, OutboxRow.attempt)
@@ -109,6 +112,8 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
         return 0
     offered = 0
     for page in pages_of_waiting_jobs(database):
+        for organization_id, terms in {job.organization_id: job.terms for job in page}.items():
+            publisher.entitle(organization_id, terms)
         publisher.publish(page)
         offered += len(page)
     with relay_session(database) as session:
@@ -129,6 +134,7 @@ def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> 
         select(
             Job.organization_id,
             Organization.plan,
+            Organization.plan_overrides,
             Job.id,
             Job.kind,
             Job.lane,
@@ -146,4 +152,9 @@ def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> 
         .limit(BATCH)
     )
     with relay_session(database) as session:
-        return [Waiting(*row) for row in session.execute(page)]
+        return [_waiting(row) for row in session.execute(page)]
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    organization_id, plan, overrides, *rest = row
+    return Waiting(organization_id, terms_of(plan, overrides), *rest)

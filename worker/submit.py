@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,13 +15,20 @@ import uuid6
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
-from config.plans import PLANS, cheapest_with
+from config.plans import cheapest_with
 from models.job import JobState
 from models.organization import Tenant
 from models.session import Database, call
 from models.usage import billing_period
 from worker.job import JobKind
-from worker.publish import Publisher, Waiting, get_publisher, publish_recorded
+from worker.publish import (
+    BrokerAwayError,
+    Publisher,
+    Waiting,
+    get_publisher,
+    name_message,
+    publish_recorded,
+)
 
 
 class SqlState(StrEnum):
@@ -131,16 +139,16 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
     Raises:
         SubmitError: One of its subclasses says why nothing was recorded.
     """
-    plan = PLANS[tenant.plan]
+    terms = tenant.terms
     for submission in submissions:
         feature = submission.kind.feature
-        if feature and not plan.offers(feature):
+        if feature and not terms.offers(feature):
             raise FeatureNotInPlanError(feature, tenant.plan)
     recorded = record(database, tenant, submissions, requested_by=requested_by, request_id=request_id)
     fresh = [
         Waiting(
             organization_id=tenant.organization_id,
-            plan=tenant.plan,
+            terms=terms,
             job_id=job.id,
             kind=job.kind,
             lane=submission.kind.lane,
@@ -207,7 +215,7 @@ def quota_now(tenant: Tenant) -> Mapping[str, Any]:
         "period_end": period.end.isoformat(),
         "limits": {
             meter: {"amount": limit.amount, "ceiling": limit.ceiling}
-            for meter, limit in PLANS[tenant.plan].limits.items()
+            for meter, limit in tenant.terms.limits.items()
         },
     }
 
@@ -228,7 +236,9 @@ def translated(error: psycopg.Error) -> Exception:
             return error
 
 
-def cancel(database: Database, tenant: Tenant, job_id: UUID) -> JobState:
+def cancel(
+    database: Database, tenant: Tenant, job_id: UUID, *, publisher: Publisher | None = None
+) -> JobState:
     """Cancel a waiting job now, or ask a running one to stop; returns the state it is in after the call.
 
     Raises:
@@ -239,7 +249,13 @@ def cancel(database: Database, tenant: Tenant, job_id: UUID) -> JobState:
     if not rows:
         raise JobNotFoundError(str(job_id))
     match found := JobState(rows[0]["found"]):
-        case JobState.QUEUED | JobState.SCHEDULED | JobState.CANCELLED:
+        case JobState.QUEUED | JobState.SCHEDULED:
+            # Left in the queue, its message would be handed out in its turn and claim nothing.
+            with suppress(BrokerAwayError):
+                message_id = name_message(job_id, rows[0]["attempt"])
+                (publisher or get_publisher()).withdraw(rows[0]["lane"], message_id)
+            return JobState.CANCELLED
+        case JobState.CANCELLED:
             return JobState.CANCELLED
         case JobState.RUNNING:
             return JobState.RUNNING
@@ -268,7 +284,7 @@ def retry(
         raise JobStateError(row["found"])
     waiting = Waiting(
         organization_id=tenant.organization_id,
-        plan=tenant.plan,
+        terms=tenant.terms,
         job_id=job_id,
         kind=row["kind"],
         lane=row["lane"],

@@ -189,7 +189,8 @@ def explain(request: Request, caller: Viewer, job_id: UUID) -> Explanation:
     summary="Cancel a job: at once while it waits, at its next safe step while it runs",
 )
 def cancel_job(request: Request, caller: Manager, job_id: UUID) -> Changed:
-    return Changed(id=job_id, state=cancel(request.app.state.database, caller.tenant, job_id))
+    state = cancel(request.app.state.database, caller.tenant, job_id, publisher=request.app.state.publisher)
+    return Changed(id=job_id, state=state)
 
 
 @router.post(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config.plans import PLANS
+from config.plans import Plan
 from intake.allowance import count
 from intake.views.base import View
 from models.campaign import Campaign
@@ -47,7 +47,7 @@ def read_usage(session: Session, tenant: Tenant) -> UsageView:
         plan=tenant.plan,
         period_start=period.start,
         period_end=period.end,
-        meters=[_meter(tenant.plan, meter, *amounts) for meter, amounts in sorted(used.items())],
+        meters=[_meter(tenant.terms, meter, *amounts) for meter, amounts in sorted(used.items())],
     )
 
 
@@ -57,8 +57,8 @@ def _of_period(session: Session, start: datetime) -> dict[str, tuple[int, int]]:
     return {row.meter: (row.used, row.reserved) for row in rows}
 
 
-def _meter(plan: str, meter: str, used: int, reserved: int) -> MeterView:
-    limit = PLANS[plan].limits.get(meter)
+def _meter(terms: Plan, meter: str, used: int, reserved: int) -> MeterView:
+    limit = terms.limits.get(meter)
     return MeterView(
         meter=meter,
         used=used,

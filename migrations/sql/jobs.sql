@@ -215,7 +215,7 @@ END $$;
 -- Answers the state and what to publish; no row when the lease was lost.
 CREATE FUNCTION app.fail_job(
     seal text, job uuid, held_attempt integer, why jsonb, retry_at timestamptz, counts boolean
-) RETURNS TABLE (state text, priority integer, plan text) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+) RETURNS TABLE (state text, priority integer, plan text, plan_overrides jsonb) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     tenant uuid := app.bind(seal);
@@ -247,7 +247,7 @@ BEGIN
         PERFORM app.end_job(tenant, job, held_attempt, failed.state, why);
     END IF;
     RETURN QUERY
-    SELECT failed.state, failed.priority::integer, organization.plan
+    SELECT failed.state, failed.priority::integer, organization.plan, organization.plan_overrides
     FROM public.organizations AS organization WHERE organization.organization_id = tenant;
 END $$;
 

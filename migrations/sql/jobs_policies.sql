@@ -10,7 +10,7 @@ SELECT app.protect(name::regclass, ARRAY['select', 'insert']) FROM unnest(ARRAY[
     'public.job_events', 'public.usage_ledger'
 ]) AS name;
 
-SELECT app.protect_relay('public.organizations', ARRAY['organization_id', 'status', 'plan']);
+SELECT app.protect_relay('public.organizations', ARRAY['organization_id', 'status', 'plan', 'plan_overrides']);
 SELECT app.protect_relay('public.jobs',
     ARRAY['organization_id', 'id', 'kind', 'lane', 'state', 'attempt', 'priority', 'run_at'], ARRAY['state', 'run_at']);
 SELECT app.protect_relay('public.job_leases',

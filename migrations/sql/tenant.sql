@@ -1,13 +1,14 @@
 -- What a request or a job needs to know of its organization, in one round trip.
 CREATE FUNCTION app.load_tenant(seal text)
 RETURNS TABLE (
-    organization_id uuid, name text, status text, plan text, time_zone text, billing_anchor date)
+    organization_id uuid, name text, status text, plan text, plan_overrides jsonb, time_zone text,
+    billing_anchor date)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config('app.tenant_seal', seal, true);
     RETURN QUERY
     SELECT organization.organization_id, organization.name, organization.status, organization.plan,
-           organization.time_zone,
+           organization.plan_overrides, organization.time_zone,
            coalesce(subscription.anchor_date, (organization.created_at AT TIME ZONE organization.time_zone)::date)
     FROM public.organizations AS organization
     LEFT JOIN public.subscriptions AS subscription

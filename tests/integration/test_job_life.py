@@ -384,12 +384,13 @@ def age_outbox(database: Database, tenant: Tenant) -> None:
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_finished_one_is_not(
-    database: Database, tenant: Tenant, publisher: Publisher, settings: Settings
+    database: Database, tenant: Tenant, publisher: Publisher, settings: Settings, client: redis.Redis
 ) -> None:
     waiting, finished = submit(database, tenant, [leave("w"), leave("f")], publisher=publisher)
     run(settings, tenant, finished.id)
 
-    assert cancel(database, tenant, waiting.id) == "cancelled"
+    assert cancel(database, tenant, waiting.id, publisher=publisher) == "cancelled"
+    assert [reserved.job for reserved in reserve(client)] == [f"{finished.id}:0"]
     run(settings, tenant, waiting.id)
     assert outcome.campaigns_left(database, tenant) == {"f": 1}
     with pytest.raises(JobStateError):
