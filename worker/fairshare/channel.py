@@ -169,11 +169,10 @@ class Channel(ChannelBase):
             self.global_keyprefix,
             self.options,
         )
-        pool = self._get_pool
         return keeper_of(
             identity,
             lambda: Keeper(
-                lambda: Redis(connection_pool=pool()),
+                Redis(connection_pool=self._get_pool()),
                 prefix=self.global_keyprefix,
                 policy=self.options.policy,
                 patience=PATIENCE,

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,10 @@ TICK = 0.02
 LEAST_USED = 0.0001
 """Seconds charged at least for a job that began: what handling it costs the worker."""
 RENEWALS_PER_LEASE = 3
+RETRY_AFTER = 0.5
+"""Seconds after which a server that could not be reached is tried again."""
+FIRST_COLLECTION, LAST_COLLECTION = 0.5, 60.0
+"""Seconds between two collections of memory while there are messages that only their jobs know."""
 
 
 @dataclass(slots=True)
@@ -51,10 +56,8 @@ class Keeper:
     acknowledged. Its thread and connection are its own, since a worker's event loop rests during shutdown.
     """
 
-    def __init__(
-        self, connect: Callable[[], Redis], *, prefix: str, policy: Policy, patience: timedelta
-    ) -> None:
-        self._connect = connect
+    def __init__(self, client: Redis, *, prefix: str, policy: Policy, patience: timedelta) -> None:
+        self._client = client
         self._prefix = prefix
         self._policy = policy
         self._patience = patience.total_seconds()
@@ -67,11 +70,13 @@ class Keeper:
         self._held: dict[str, Held] = {}
         self._ends: list[End] = []
         self._ends_since = 0.0
-        self._client: Redis | None = None
         self._thread: threading.Thread | None = None
         self._busy = threading.Event()
         self._closed = threading.Event()
         self._renewed = monotonic()
+        self._gone: deque[str] = deque()
+        self._collected = self._renewed
+        self._collect_every = FIRST_COLLECTION
 
     def take(self, jobs: Iterable[Reserved]) -> list[str]:
         """Hold the leases of *jobs* and return their delivery tags."""
@@ -112,7 +117,9 @@ class Keeper:
         with self._lock:
             held = self._held.get(tag)
             if held is not None:
-                held.message = weakref.ref(message, lambda _: self._end_orphan(tag))
+                # The callback may run wherever memory is collected, so it must not take a lock.
+                held.message = weakref.ref(message, lambda _: self._gone.append(tag))
+                self._collected, self._collect_every = monotonic(), FIRST_COLLECTION
 
     def take_ends(self) -> list[End]:
         """Take what is to be told to the server, to carry it along with something else."""
@@ -159,13 +166,7 @@ class Keeper:
             self._ends_since = monotonic()
         self._ends.append((held.lane, Finish(held.token, outcome, timedelta(seconds=used))))
 
-    def _end_orphan(self, tag: str) -> None:
-        if self._pid == os.getpid():
-            self.end(tag, Outcome.UNSTARTED)
-
     def _queue(self, lane: str) -> FairQueue:
-        if self._client is None:
-            self._client = self._connect()
         return FairQueue(self._client, lane, self._prefix, self._policy)
 
     def _wake(self) -> None:
@@ -186,19 +187,33 @@ class Keeper:
                 self._tend()
             except (RedisError, OSError) as error:
                 logger.warning("the leases could not be tended, trying again: %s", error)
-                self._closed.wait(1.0)
+                self._closed.wait(RETRY_AFTER)
+            except Exception:  # without this thread every lease would lapse
+                logger.exception("the leases could not be tended, trying again")
+                self._closed.wait(RETRY_AFTER)
             with self._lock:
                 if not self._held and not self._ends and not self._closed.is_set():
                     self._busy.clear()
 
     def _tend(self) -> None:
         now = monotonic()
+        self._give_back_orphans(now)
         self._give_back_idle(now)
         if self._ends and now - self._ends_since >= TICK:
             self.flush()
         if now - self._renewed >= self._policy.lease.total_seconds() / RENEWALS_PER_LEASE:
             self._renew(now)
             self._renewed = now
+
+    def _give_back_orphans(self, now: float) -> None:
+        """Give back what nobody can acknowledge any more; cycles are looked for ever more rarely."""
+        if now - self._collected >= self._collect_every:
+            self._collected = now
+            self._collect_every = min(2 * self._collect_every, LAST_COLLECTION)
+            if any(held.message is not None for held in list(self._held.values())):
+                gc.collect()
+        while self._gone:
+            self.end(self._gone.popleft(), Outcome.UNSTARTED)
 
     def _give_back_idle(self, now: float) -> None:
         """Give back what was fetched ahead and has waited too long: its tenant's turn may be elsewhere."""
@@ -219,8 +234,9 @@ class Keeper:
                 self._add_end(held, Outcome.UNSTARTED, 0.0)
 
     def _renew(self, now: float) -> None:
+        longest = self._policy.longest_run.total_seconds()
         with self._lock:
-            held = list(self._held.items())
+            held = [(tag, lease) for tag, lease in self._held.items() if now - lease.since < longest]
         lanes: dict[str, list[tuple[str, Renewal]]] = {}
         for tag, lease in held:
             used = timedelta(seconds=now - lease.began) if lease.began else timedelta(0)
@@ -256,11 +272,6 @@ def keeper_of(identity: tuple[object, ...], make: Callable[[], Keeper]) -> Keepe
         if identity not in _keepers:
             _keepers[identity] = make()
         return _keepers[identity]
-
-
-def collect_orphans() -> None:
-    """Let go of messages that only reference cycles keep alive."""
-    gc.collect()
 
 
 def _close_all() -> None:

@@ -10,6 +10,7 @@ OPTION_NAMES = (
     "lease_ms",
     "guess_ms",
     "max_tries",
+    "longest_run_ms",
     "weight",
     "cap",
     "soft_cap",
@@ -29,6 +30,8 @@ class Options:
     """Worker time charged ahead for a task that never ran."""
     max_tries: int = 20
     """A job lost or requeued this often goes to the dead letters."""
+    longest_run_ms: int = 6 * 3600 * 1000
+    """A lease is not renewed beyond this: the worker has lost sight of a job that seems to run for so long."""
     weight: float = 1
     """Settings of a tenant that the queue meets for the first time, if its message brings none."""
     cap: int | None = None
@@ -51,6 +54,7 @@ class Options:
             lease=timedelta(milliseconds=self.lease_ms),
             guess=timedelta(milliseconds=self.guess_ms),
             max_tries=self.max_tries,
+            longest_run=timedelta(milliseconds=self.longest_run_ms),
         )
 
     @property

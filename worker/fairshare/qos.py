@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from worker.fairshare.keeper import collect_orphans
 from worker.fairshare.kombu_base import QoSBase
 from worker.fairshare.queue import Outcome
 
@@ -32,13 +31,8 @@ class QoS(QoSBase):
         """Let go of the messages: a job that still runs keeps its lease, the others are given back."""
         self._on_collect.cancel()
         self._flush()
-        if not self._delivered:
-            return
-        for tag, message in self._delivered.items():
-            self.channel.keeper.orphan(tag, message)
-        message = None
-        self._delivered.clear()
-        collect_orphans()
+        while self._delivered:
+            self.channel.keeper.orphan(*self._delivered.popitem())
 
     @property
     def open_window(self) -> int | None:

@@ -213,6 +213,8 @@ class Policy:
     """Worker time charged ahead for a kind that never ran."""
     max_tries: int = 20
     """A job lost or retried this often goes to the dead letters."""
+    longest_run: timedelta = timedelta(hours=6)
+    """A lease is not renewed beyond this."""
     step: int = 32
     """Tenants placed and leases restored at most before the first job of a call."""
 

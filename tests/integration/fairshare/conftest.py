@@ -54,6 +54,6 @@ def queue(client: redis.Redis, clock: ManualClock) -> FairQueue:
 
 
 @pytest.fixture
-def plain_app(server: EmbeddedRedis, client: redis.Redis, tmp_path: Path) -> Iterator[PlainApp]:  # noqa: ARG001 - flushed before
+def plain_app(server: EmbeddedRedis, client: redis.Redis, tmp_path: Path) -> Iterator[PlainApp]:
     with PlainApp(server, tmp_path) as app:
         yield app

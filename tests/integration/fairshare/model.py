@@ -1,6 +1,7 @@
 """The algorithm of docs/fairness.md once more, plainly: what a lane should hold after each verb."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 DEBT_WINDOW = 60_000_000
 NO_LIMIT = 2**52
@@ -58,6 +59,7 @@ class Model:
     def __init__(self, *, lease: int, guess: int, max_tries: int) -> None:
         self.lease, self.guess, self.max_tries = lease, guess, max_tries
         self.now = 0
+        self.seq = 0
         self.v = self.seen = self.grace = 0.0
         self.entries = 0
         self.tenants: dict[str, Tenant] = {}
@@ -100,19 +102,20 @@ class Model:
 
     # -- verbs
 
-    def enqueue(self, job: str, name: str, kind: str, *, due: int, boost: int, must: bool, settings: dict, score: float) -> int:  # noqa: PLR0913 - an entry
+    def enqueue(self, job: str, entry: Job, *, due: int, must: bool, settings: dict[str, float]) -> int:
         if job in self.jobs:
             return 0
-        if name not in self.tenants:
-            self.tenants[name] = Tenant(**settings)
-        tenant = self.tenants[name]
+        if entry.tenant not in self.tenants:
+            self.tenants[entry.tenant] = Tenant(**settings)
+        tenant = self.tenants[entry.tenant]
         if not must and len(tenant.queue) + len(tenant.delayed) >= tenant.max_backlog:
             return -1
-        self.jobs[job] = Job(name, kind, boost)
+        self.jobs[job] = entry
         if due > self.now:
             tenant.delayed[job] = due
         else:
-            tenant.queue[job] = score
+            self.seq = max(self.now, self.seq + 1)
+            tenant.queue[job] = self.seq - entry.boost
         return 1
 
     def listen(self, limit: int) -> None:
@@ -124,7 +127,9 @@ class Model:
             self.restore(limit)
 
     def restore(self, limit: int) -> int:
-        expired = sorted((lease.deadline, token) for token, lease in self.leases.items() if lease.deadline <= self.now)
+        expired = sorted(
+            (lease.deadline, token) for token, lease in self.leases.items() if lease.deadline <= self.now
+        )
         for _, token in expired[:limit]:
             self.finish(token, "lost", -1, 0)
         return len(expired[:limit])
@@ -172,6 +177,8 @@ class Model:
             tenant.queue[job] = due - self.jobs[job].boost
 
     def hand_out(self, job: str, token: str) -> None:
+        self.seq = max(self.now, self.seq + 1)
+        assert token == str(self.seq)
         entry = self.jobs[job]
         tenant = self.tenants[entry.tenant]
         average = tenant.averages.get(entry.kind, self.averages.get(entry.kind, self.guess))
@@ -246,13 +253,13 @@ class Model:
         self.place(lease.tenant)
         return True
 
-    def configure(self, name: str, changes: dict) -> None:
+    def configure(self, name: str, changes: dict[str, Any]) -> None:
         tenant = self.tenants.setdefault(name, Tenant())
         weight = changes.get("weight", tenant.weight)
         tenant.vt = self.v + (tenant.vt - self.v) * tenant.weight / weight
         for key, value in changes.items():
             limit = 0 if key in {"gap", "tau"} else NO_LIMIT
-            setattr(tenant, key, limit if value is False and key not in {"paused"} else value)
+            setattr(tenant, key, limit if value is False and key != "paused" else value)
         tenant.queue.update(tenant.aside)
         tenant.aside.clear()
         self.place(name)
@@ -261,7 +268,9 @@ class Model:
         if job not in self.jobs:
             return -1
         tenant = self.tenants[self.jobs[job].tenant]
-        waited = [places.pop(job, None) is not None for places in (tenant.queue, tenant.delayed, tenant.aside)]
+        waited = [
+            places.pop(job, None) is not None for places in (tenant.queue, tenant.delayed, tenant.aside)
+        ]
         if not any(waited):
             return 0
         del self.jobs[job]

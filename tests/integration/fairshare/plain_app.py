@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import redis
 from celery import Celery
@@ -57,7 +57,9 @@ class PlainApp:
         self.app.conf.broker_transport_options = {"guess_ms": 20}
         self.app.conf.result_backend_transport_options = {"global_keyprefix": ""}
 
-    def worker(self, pool: str = "threads", concurrency: int = 2, *options: str, **environment: str) -> PlainWorker:
+    def worker(
+        self, pool: str = "threads", concurrency: int = 2, *options: str, **environment: str
+    ) -> PlainWorker:
         """Start a worker and wait until it consumes."""
         name = f"w{len(self.workers)}"
         log = self.directory / f"{name}.log"
@@ -89,7 +91,7 @@ class PlainApp:
 
     def work(self, name: str, seconds: float = 0.0, **options: Any) -> Any:
         """Publish a job that leaves its name in the journal; the tenant is the part before the slash."""
-        return self.send("work", name, seconds, tenant=name.split("/")[0], **options)
+        return self.send("work", name, seconds, tenant=name.split("/", maxsplit=1)[0], **options)
 
     def began(self) -> list[str]:
         return [name for name, _ in self.lines("began")]
@@ -99,7 +101,7 @@ class PlainApp:
 
     def seconds(self, tenant: str) -> float:
         """Return how long the tenant's jobs were asked to run that are done."""
-        return sum(float(seconds) for name, seconds in self.lines("done") if name.split("/")[0] == tenant)
+        return sum(float(seconds) for name, seconds in self.lines("done") if name.startswith(f"{tenant}/"))
 
     def lines(self, event: str) -> list[tuple[str, str]]:
         path = self.directory / event
@@ -115,7 +117,7 @@ class PlainApp:
     def left(self, lane: str = "celery") -> int:
         return int(self.broker.hlen(self.lane(lane).keys.of("body")))
 
-    def __enter__(self) -> "PlainApp":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -23,7 +23,11 @@ app.conf.update(
     worker_prefetch_multiplier=int(os.environ.get("PLAIN_PREFETCH", "1")),
     broker_connection_retry_on_startup=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    broker_transport_options={"lease_ms": LEASE_MS, "guess_ms": 20},
+    broker_transport_options={
+        "lease_ms": LEASE_MS,
+        "guess_ms": 20,
+        "longest_run_ms": int(os.environ.get("PLAIN_LONGEST_RUN_MS", "60000")),
+    },
 )
 journal = Path(os.environ["PLAIN_JOURNAL"])
 
@@ -45,7 +49,7 @@ def stubborn(self: Task[Any, Any]) -> int:
     return int(self.request.retries)
 
 
-@app.task
+@app.task(ignore_result=True)
 def work(name: str, seconds: float = 0.0) -> None:
     note("began", name, 0)
     time.sleep(seconds)

@@ -44,6 +44,13 @@ def test_a_long_job_keeps_its_lease_and_runs_once(plain_app: PlainApp) -> None:
     assert plain_app.began() == ["a/long"]
 
 
+def test_a_job_that_never_ends_is_given_to_another_worker_at_last(plain_app: PlainApp) -> None:
+    for _ in range(2):
+        plain_app.worker("threads", 1, PLAIN_LEASE_MS="1000", PLAIN_LONGEST_RUN_MS="2000")
+    plain_app.work("a/stuck", 30)
+    wait_until(lambda: len(plain_app.began()) == 2, 15)
+
+
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_a_long_job_keeps_its_lease_while_its_worker_stops(plain_app: PlainApp, pool: str) -> None:
     stopping = plain_app.worker(pool, 1, PLAIN_LEASE_MS="1000")

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from tests.integration.fairshare.dump import INDEXES, Dump, dump
-from tests.integration.fairshare.model import NO_LIMIT, Model, Tenant
+from tests.integration.fairshare.model import Job, Model, Tenant
 from worker.fairshare.queue import (
     Entry,
     FairQueue,
@@ -37,9 +37,7 @@ class Walk:
         self.client = client
         self.clock = clock
         self.queue = FairQueue(client, "lane", policy=POLICY, clock=clock)
-        self.model = Model(
-            lease=to_us(POLICY.lease), guess=to_us(POLICY.guess), max_tries=POLICY.max_tries
-        )
+        self.model = Model(lease=to_us(POLICY.lease), guess=to_us(POLICY.guess), max_tries=POLICY.max_tries)
         self.made = 0
         self.ended: list[str] = []
         self.last_v = 0.0
@@ -87,7 +85,8 @@ class Walk:
         name, kind = self.random.choice(TENANTS), self.random.choice(KINDS)
         given: dict[str, float] = {}
         if self.random.random() < 0.5:
-            given = {"weight": self.random.choice([1, 2.5, 5]), "cap": 2, "soft_cap": self.random.choice([2, 3])}
+            given = {"weight": self.random.choice([1, 2.5, 5]), "cap": 2}
+            given["soft_cap"] = self.random.choice([2, 3])
         if self.random.random() < 0.1:
             given["max_backlog"] = 3
         entry = Entry(
@@ -101,10 +100,7 @@ class Walk:
             settings=json.dumps(given) if given else "",
         )
         (placed,) = self.queue.enqueue([entry])
-        score = float(self.client.hget(self.queue.keys.of("clock"), "seq") or 0) - boost
-        expected = self.model.enqueue(
-            job, name, kind, due=due, boost=boost, must=must, settings=given, score=score
-        )
+        expected = self.model.enqueue(job, Job(name, kind, boost), due=due, must=must, settings=given)
         assert placed == expected
         if name in self.model.tenants:
             self.model.place(name)
@@ -131,9 +127,7 @@ class Walk:
         outcome = self.random.choice([*Outcome, Outcome.ACK, Outcome.ACK, Outcome.ACK])
         used = self.random.choice([-1, -1, 0, 5_000, 2_000_000])
         due = self.random.choice([0, self.clock.now + 1_000_000]) if outcome is Outcome.RETRY else 0
-        end = Finish(
-            token, outcome, None if used < 0 else timedelta(microseconds=used), moment_from_us(due)
-        )
+        end = Finish(token, outcome, None if used < 0 else timedelta(microseconds=used), moment_from_us(due))
         (result,) = self.queue.finish([end])
         assert result == self.model.finish(token, outcome.value, used, due)
         self.ended.append(token)
@@ -212,8 +206,7 @@ class Walk:
             assert seen.flight[name] == tenant.flight
             self.check_tenant(seen, name, tenant)
             if name not in self.lowered:
-                most = tenant.cap if tenant.soft_cap == NO_LIMIT and tenant.cap != NO_LIMIT else tenant.soft_cap
-                assert len(tenant.flight) <= max(tenant.cap, most) or tenant.soft_cap == NO_LIMIT
+                assert len(tenant.flight) <= max(tenant.cap, tenant.soft_cap)
 
     def check_tenant(self, seen: Dump, name: str, tenant: Tenant) -> None:
         found = {index for index in INDEXES if name in seen.indexes[index]}
