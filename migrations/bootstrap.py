@@ -50,3 +50,6 @@ def create_database(superuser_conninfo: str, name: str, *, template: str = "temp
         connection.execute(
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, application, relay)
         )
+    # Before Postgres 16 the owner of a database without INHERIT is not the owner of its schema public.
+    with psycopg.connect(superuser_conninfo, dbname=name, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))

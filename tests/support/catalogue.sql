@@ -77,7 +77,8 @@ WHERE grantee <> 'genius_owner' AND (
     OR privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
     OR (privilege_type = 'UPDATE' AND (attname IS NULL OR attname IN ('organization_id', 'id', 'created_at')))
     OR (grantee = 'genius_relay' AND attname IS NULL AND privilege_type <> 'DELETE')
-    OR (grantee = 'genius_relay' AND privilege_type = 'SELECT' AND type IN ('jsonb'::regtype, 'bytea'::regtype))
+    OR (grantee = 'genius_relay' AND privilege_type = 'SELECT' AND type IN ('jsonb'::regtype, 'bytea'::regtype)
+        AND (relname, attname) <> ('organizations', 'plan_overrides'))
     OR (relkind = 'v' AND privilege_type <> 'SELECT')
     OR (relkind NOT IN ('r', 'p', 'v')))
 UNION ALL
