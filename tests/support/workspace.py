@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from config.settings import ROOT
@@ -22,14 +22,11 @@ def workspace(worker: str) -> Iterator[Path]:
     with (directory / "in-use").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory
-    shutil.rmtree(directory)
+        shutil.rmtree(directory)  # before the lock goes, or another run sweeps it at the same time
 
 
 def _sweep() -> None:
     for lock_file in TEST_DIRECTORY.glob("*/in-use"):
-        with lock_file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        with suppress(BlockingIOError, FileNotFoundError), lock_file.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock_file.parent, ignore_errors=True)
