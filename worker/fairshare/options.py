@@ -25,13 +25,13 @@ class Options:
     """The options, with their defaults. Each field is one transport option."""
 
     lease_ms: int = 60_000
-    """A job whose worker vanished is given to another after this long."""
+    """A job whose worker vanished runs elsewhere after this long."""
     guess_ms: int = 100
     """Worker time charged ahead for a task that never ran."""
     max_tries: int = 20
     """A job lost or requeued this often goes to the dead letters."""
     longest_run_ms: int = 6 * 3600 * 1000
-    """A lease is not renewed beyond this: the worker has lost sight of a job that seems to run for so long."""
+    """A lease is not renewed beyond this: the worker has lost sight of such a job."""
     weight: float = 1
     """Settings of a tenant that the queue meets for the first time, if its message brings none."""
     cap: int | None = None
