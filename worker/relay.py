@@ -29,6 +29,9 @@ SUBMITTER_GRACE_S = 2.0
 
 REBUILD_EVERY_S = 900.0
 
+MONTHS_AHEAD = 2
+"""Partitions of analytics events that stand ready."""
+
 WAITING_STATES = (JobState.QUEUED, JobState.SCHEDULED)
 
 
@@ -101,6 +104,7 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     The generation names the Redis process, a key within it and the Postgres process: a restart, an emptied or
     a swapped Redis shows in it, and so does a Postgres that lost claims it had not flushed. It also changes
     every quarter of an hour: whatever lost its message in a way nobody thought of waits no longer than that.
+    The same beat makes the partitions of the months to come.
     """
     with relay_session(database) as session:
         known, postgres_started = session.execute(
@@ -116,6 +120,7 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
             publisher.entitle(organization_id, terms)
         publisher.publish(page)
         offered += len(page)
+    call_relay(database, "ensure_event_partitions", ahead=MONTHS_AHEAD)
     with relay_session(database) as session:
         session.execute(text("UPDATE app.relay_state SET queue_generation = :new"), {"new": generation})
     return offered
