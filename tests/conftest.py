@@ -17,9 +17,6 @@ from tests.support.queue_store import QueueStore
 from tests.support.service import Services
 from tests.support.workspace import workspace
 
-GIVEN_ENVIRONMENT = dict(os.environ)
-"""What the caller set, such as external servers; the placeholders below are not part of it."""
-
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 PLACEHOLDERS = {
@@ -32,6 +29,9 @@ PLACEHOLDERS = {
     "GENIUS_ENVIRONMENT": "test",
 }
 """Settings of modules that read them at import: they reach no server, above all none that runs for real."""
+
+GIVEN_ENVIRONMENT = {name: value for name, value in os.environ.items() if PLACEHOLDERS.get(name) != value}
+"""What the caller set, such as external servers; a test process inherits its controller's placeholders."""
 
 os.environ.update(PLACEHOLDERS)
 
