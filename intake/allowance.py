@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from intake.auth import Caller
 from intake.errors import limit_exceeded
+from intake.lock import one_at_a_time
 from models.base import SoftDeleteMixin
 
 
@@ -21,8 +22,7 @@ def make_room(session: Session, caller: Caller, meter: str, table: type[SoftDele
     limit = caller.tenant.terms.limits.get(meter)
     if limit is None:
         return
-    lock = func.hashtextextended(f"{caller.tenant.organization_id}/{meter}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    one_at_a_time(session, caller.tenant.organization_id, meter)
     if count(session, table) >= limit.ceiling:
         raise limit_exceeded(meter, limit.amount)
 

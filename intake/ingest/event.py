@@ -55,7 +55,7 @@ _COLUMNS: Mapping[str, TypeEngine[Any]] = {
 def record_events(session: Session, organization_id: UUID, batch: EventBatch) -> Received:
     """Record the events whose keys are new, and those without a key."""
     keyed = {event.key: event for event in batch.events if event.key is not None}
-    fresh = _take_keys(session, organization_id, sorted(keyed))
+    fresh = _take_keys(session, organization_id, list(keyed))
     wanted = [keyed[key] for key in fresh] + [event for event in batch.events if event.key is None]
     if wanted:
         _insert(session, organization_id, wanted)
@@ -63,7 +63,7 @@ def record_events(session: Session, organization_id: UUID, batch: EventBatch) ->
 
 
 def _take_keys(session: Session, organization_id: UUID, keys: list[str]) -> list[str]:
-    """Return the keys nobody had taken. Sorted, so that two batches never wait for each other crosswise."""
+    """Return the keys nobody had taken. In order, so that two batches never wait for each other crosswise."""
     if not keys:
         return []
     key = func.unnest(literal(keys, ARRAY(Text()))).column_valued("key")

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from intake.ingest.fields import Attributes, Body, Email, Moment, Number, Short, unique
 from intake.ingest.recordset import recordset
+from intake.lock import one_at_a_time
 from models.base import EMPTY_OBJECT
 from models.lead import Lead, LeadEvent, LeadStatus
 from tasks.payloads import LEADS_PER_JOB
@@ -130,24 +131,20 @@ _EVENT_COLUMNS: Mapping[str, TypeEngine[Any]] = {
 
 def import_leads(session: Session, organization_id: UUID, leads: LeadImport) -> Imported:
     """Create the leads that are new and bring the others up to date."""
+    one_at_a_time(session, organization_id, "leads/import")
     rows = {lead.external_id: lead.row() for lead in leads.leads}
-    known = _lock_known(session, list(rows))
+    known = _known(session, list(rows))
     _update(session, [row for external_id, row in rows.items() if external_id in known])
-    fresh = [row for external_id, row in rows.items() if external_id not in known]
-    created = _create(session, organization_id, fresh)
-    # Whoever created the same lead in this very moment came first.
-    _update(session, [row for row in fresh if row["external_id"] not in created])
-    return Imported(created=len(created), updated=len(rows) - len(created))
+    _create(session, organization_id, [row for external_id, row in rows.items() if external_id not in known])
+    return Imported(created=len(rows) - len(known), updated=len(known))
 
 
-def _lock_known(session: Session, external_ids: list[str]) -> set[str | None]:
-    """In the order of their external ids, so that two imports never lock each other's leads crosswise."""
+def _known(session: Session, external_ids: list[str]) -> set[str | None]:
+    """Return which of the leads exist, deleted ones too."""
     wanted = cast(bindparam("wanted", external_ids), ARRAY(Text()))
     statement = (
         select(Lead.external_id)
         .where(Lead.external_id == func.any(wanted))
-        .order_by(Lead.external_id)
-        .with_for_update(key_share=True)
         .execution_options(include_deleted=True)
     )
     return set(session.scalars(statement))
@@ -171,9 +168,9 @@ def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     session.execute(statement)
 
 
-def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str, Any]]) -> set[str | None]:
+def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
-        return set()
+        return
     given = recordset(rows, _LEAD_COLUMNS).c
     values = {
         "organization_id": literal(organization_id, Uuid()),
@@ -183,14 +180,8 @@ def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str,
         "status": func.coalesce(given.status, LeadStatus.NEW.value),
         "converted": func.coalesce(given.converted, False),
     }
-    source = select(*values.values()).order_by(given.external_id)
-    statement = (
-        insert(Lead)
-        .from_select(list(values), source, include_defaults=False)
-        .on_conflict_do_nothing()
-        .returning(Lead.external_id)
-    )
-    return set(session.scalars(statement))
+    source = select(*values.values())
+    session.execute(insert(Lead).from_select(list(values), source, include_defaults=False))
 
 
 def record_events(session: Session, organization_id: UUID, events: LeadEventImport) -> Recorded:

@@ -223,11 +223,12 @@ def pages(client: httpx.Client, headers: Headers, path: str, **query: Any) -> It
         query["cursor"] = page["next_cursor"]
 
 
+@pytest.mark.parametrize(("limit", "sizes"), [(10, [10, 10, 5]), (5, [5] * 5), (25, [25]), (200, [25])])
 def test_pages_show_every_job_once_newest_first(
-    client: httpx.Client, as_acme: Headers, many: list[str]
+    client: httpx.Client, as_acme: Headers, many: list[str], limit: int, sizes: list[int]
 ) -> None:
-    read = [[job["id"] for job in page] for page in pages(client, as_acme, "/api/v1/jobs", limit=10)]
-    assert [len(page) for page in read] == [10, 10, 5]
+    read = [[job["id"] for job in page] for page in pages(client, as_acme, "/api/v1/jobs", limit=limit)]
+    assert [len(page) for page in read] == sizes
     assert [one for page in read for one in page] == many
 
 
