@@ -1,8 +1,12 @@
 """Settings for commands that use a system which runs already."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import ValidationError
 
 from config.settings import Settings, get_settings
+from models.session import Database, open_database
 from ops.error import OperatorError
 
 
@@ -26,6 +30,16 @@ def settings_in_force() -> Settings:
     except ValidationError as error:
         problems = {_variable(problem["loc"]): problem["msg"] for problem in error.errors()}
         raise NotConfiguredError(problems) from None
+
+
+@contextmanager
+def database_in_force() -> Iterator[Database]:
+    """Open the database of the settings in force for the length of one command."""
+    database = open_database(settings_in_force(), pool_size=1)
+    try:
+        yield database
+    finally:
+        database.engine.dispose()
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

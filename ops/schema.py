@@ -34,5 +34,5 @@ def current_revision(settings: Settings) -> str | None:
     assert settings.owner_database_url is not None
     url = str(settings.owner_database_url).replace("postgresql://", "postgresql+psycopg://", 1)
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:
+    with engine.connect() as connection:  # a NullPool keeps none
         return MigrationContext.configure(connection).get_current_revision()

@@ -11,10 +11,10 @@ from rich.table import Table
 from sqlalchemy import Row, select
 
 from models.job import Job, JobState
-from models.session import open_database, tenant_session
+from models.session import tenant_session
 from ops.commands.console import table_console
 from ops.commands.token import find_tenant
-from ops.configuration import settings_in_force
+from ops.configuration import database_in_force
 
 COLUMNS = (
     Job.id,
@@ -37,14 +37,13 @@ def jobs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """List an organization's jobs, the newest first."""
-    database = open_database(settings_in_force(), pool_size=1)
-    tenant = find_tenant(database, org)
     newest = select(*COLUMNS).where(Job.organization_id == org).order_by(Job.id.desc()).limit(limit)
     if state is not None:
         newest = newest.where(Job.state == state)
     if kind is not None:
         newest = newest.where(Job.kind == kind)
-    with tenant_session(database, org) as session:
+    with database_in_force() as database, tenant_session(database, org) as session:
+        tenant = find_tenant(database, org)
         rows = session.execute(newest).all()
     if as_json:
         for row in rows:

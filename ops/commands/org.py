@@ -7,8 +7,8 @@ import typer
 import uuid6
 
 from models.organization import Organization, PlanName, load_tenant
-from models.session import open_database, tenant_session
-from ops.configuration import settings_in_force
+from models.session import tenant_session
+from ops.configuration import database_in_force
 from ops.error import OperatorError
 
 app = typer.Typer(no_args_is_help=True, help="Make organizations.")
@@ -36,10 +36,10 @@ def create(
     ] = None,
 ) -> None:
     """Make an organization and print its id, and nothing else."""
-    database = open_database(settings_in_force(), pool_size=1)
     organization_id = identity or uuid6.uuid7()
-    if load_tenant(database, organization_id) is not None:
-        raise OrganizationExistsError(organization_id)
-    with tenant_session(database, organization_id) as session:
-        session.add(Organization(organization_id=organization_id, name=name, plan=plan.value))
+    with database_in_force() as database:
+        if load_tenant(database, organization_id) is not None:
+            raise OrganizationExistsError(organization_id)
+        with tenant_session(database, organization_id) as session:
+            session.add(Organization(organization_id=organization_id, name=name, plan=plan.value))
     typer.echo(organization_id)

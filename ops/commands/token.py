@@ -7,9 +7,9 @@ from uuid import UUID
 import typer
 
 from models.organization import Tenant, load_tenant
-from models.session import Database, open_database
+from models.session import Database
 from models.user import Permission, Role
-from ops.configuration import settings_in_force
+from ops.configuration import database_in_force, settings_in_force
 from ops.error import OperatorError
 from ops.token import mint_token
 
@@ -53,7 +53,7 @@ def token(
 ) -> None:
     """Print a token (JWT) for somebody of an organization, and nothing else."""
     listed = _permissions(permissions)
-    settings = settings_in_force()
-    tenant = find_tenant(open_database(settings, pool_size=1), org)
+    with database_in_force() as database:
+        tenant = find_tenant(database, org)
     lifetime = timedelta(seconds=ttl)
-    typer.echo(mint_token(settings, tenant, role=role, permissions=listed, lifetime=lifetime))
+    typer.echo(mint_token(settings_in_force(), tenant, role=role, permissions=listed, lifetime=lifetime))

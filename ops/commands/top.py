@@ -64,12 +64,12 @@ def top(
     once: Annotated[bool, typer.Option(help="Look once and exit.")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """Show each lane's tenants: what waits, what runs, worker time got; until Ctrl-C."""
-    client = redis.Redis.from_url(str(settings_in_force().redis_url))
     try:
-        if once:
-            table_console().print(_table(client, limit))
-        else:
-            _watch(client, limit, interval)
+        with redis.Redis.from_url(str(settings_in_force().redis_url)) as client:
+            if once:
+                table_console().print(_table(client, limit))
+            else:
+                _watch(client, limit, interval)
     except redis.RedisError as error:
         raise RedisAwayError(str(error)) from None
     except KeyboardInterrupt:

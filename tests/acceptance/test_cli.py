@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
@@ -5,9 +6,9 @@ from uuid import UUID
 import jwt
 import pytest
 import uuid6
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from config.settings import STACK_ENVIRONMENT, Settings
+from config.settings import STACK_ENVIRONMENT, Settings, get_settings
 from intake.auth import verify
 from models.organization import load_tenant
 from models.session import Database
@@ -15,12 +16,25 @@ from ops.cli import app
 from ops.port import free_port
 from ops.stack import Stack
 from tests.support.clone import empty_database
-from tests.support.command import genius
+
+
+def genius(*arguments: str, environment: Mapping[str, str]) -> Result:
+    """Run the command in this process: quick; ``test_up.py`` runs the installed one."""
+    get_settings.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GENIUS_")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            return CliRunner().invoke(app, arguments)
+        finally:
+            get_settings.cache_clear()
 
 
 def created_organization(environment: Mapping[str, str], *options: str) -> str:
     done = genius("org", "create", "--name", "Acme", "--plan", "starter", *options, environment=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     return done.stdout.strip()
 
 
@@ -38,9 +52,9 @@ def test_an_organization_takes_the_id_it_is_given_once(environment: dict[str, st
     again = genius(
         "org", "create", "--name", "B", "--plan", "starter", "--id", wanted, environment=environment
     )
-    assert again.returncode == 1
+    assert again.exit_code == 1
     assert "exists already" in again.stderr
-    assert "Traceback" not in again.stderr
+    assert isinstance(again.exception, SystemExit)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +78,7 @@ def test_a_wrong_argument_is_named_and_exits_with_2(arguments: tuple[str, ...], 
 def test_a_token_carries_the_claims_of_the_contract(settings: Settings, environment: dict[str, str]) -> None:
     organization_id = created_organization(environment)
     done = genius("token", "--org", organization_id, "--ttl", "60", environment=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     claims = jwt.decode(done.stdout.strip(), settings.jwt_secret.get_secret_value(), algorithms=["HS256"])
     assert claims["organization_id"] == organization_id
     assert (claims["organization_name"], claims["subscription_plan"]) == ("Acme", "starter")
@@ -85,19 +99,19 @@ def test_a_token_lists_the_permissions_asked_for(settings: Settings, environment
 
 def test_no_token_is_minted_for_an_unknown_organization(environment: dict[str, str]) -> None:
     done = genius("token", "--org", str(uuid6.uuid7()), environment=environment)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stdout == ""
     assert "genius org create" in done.stderr
 
 
 def test_the_jobs_of_an_organization_without_any_are_an_empty_list(environment: dict[str, str]) -> None:
     done = genius("jobs", "--org", created_organization(environment), "--json", environment=environment)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "")
 
 
 def test_top_shows_every_lane_of_an_idle_system(environment: dict[str, str]) -> None:
     done = genius("top", "--once", environment=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "worker time" in done.stdout
 
 
@@ -106,10 +120,10 @@ def test_migrate_brings_an_empty_database_to_the_newest_revision(
 ) -> None:
     with empty_database(stack) as urls:
         empty = environment | urls.environment()
-        assert genius("doctor", environment=empty).returncode == 1
+        assert genius("doctor", environment=empty).exit_code == 1
         done = genius("migrate", environment=empty)
-        assert done.returncode == 0, done.stderr
-        assert genius("doctor", environment=empty).returncode == 0
+        assert done.exit_code == 0, done.stderr
+        assert genius("doctor", environment=empty).exit_code == 0
         created_organization(empty)
 
 
@@ -120,7 +134,7 @@ def test_migrate_makes_roles_and_database_when_given_a_superuser(tmp_path: Path)
             environment[name] = url
         environment["GENIUS_SUPERUSER_DATABASE_URL"] = stack.postgres.superuser_url or ""
         done = genius("migrate", environment=environment)
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         created_organization(environment)
 
 
@@ -129,7 +143,7 @@ def test_migrate_without_the_owner_says_which_variable_to_set(environment: dict[
     if STACK_ENVIRONMENT.exists():
         pytest.skip("a stack that runs in this checkout names an owner")
     done = genius("migrate", environment=environment)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "GENIUS_OWNER_DATABASE_URL" in done.stderr
 
 
@@ -138,9 +152,9 @@ def test_a_server_that_is_away_is_one_message_without_traceback_or_password(
 ) -> None:
     environment["GENIUS_DATABASE_URL"] = f"postgresql://genius_app:s3cr3t@127.0.0.1:{free_port()}/none"
     done = genius("org", "create", "--name", "A", "--plan", "starter", environment=environment)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "genius doctor" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert isinstance(done.exception, SystemExit)
     assert "s3cr3t" not in done.stderr + done.stdout
 
 
@@ -149,7 +163,7 @@ def test_doctor_finds_nothing_wrong_with_a_whole_system(
 ) -> None:
     assert database
     done = genius("doctor", environment=environment)
-    assert done.returncode == 0, done.stdout
+    assert done.exit_code == 0, done.stdout
     assert "18." in done.stdout
     for name in ("GENIUS_JWT_SECRET", "GENIUS_SEAL_SECRET"):
         assert environment[name] not in done.stdout
@@ -167,12 +181,12 @@ def test_doctor_names_what_is_wrong_and_the_fix(
     environment: dict[str, str], variable: str, value: str, fix: str
 ) -> None:
     done = genius("doctor", environment=environment | {variable: value})
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert fix in done.stdout
 
 
 def test_doctor_refuses_a_role_that_policies_do_not_bind(stack: Stack, environment: dict[str, str]) -> None:
     superuser = stack.postgres.superuser_url or ""
     done = genius("doctor", environment=environment | {"GENIUS_DATABASE_URL": superuser})
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "passes policies" in done.stdout
