@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -62,6 +62,10 @@ class JobKind(Generic[PayloadT]):
     time_limit: timedelta = timedelta(minutes=5)
 
 
+KINDS: dict[str, JobKind[Any]] = {}
+"""Every kind whose body this process has loaded, by name."""
+
+
 def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
     """Make a function ``(job, payload) -> Completion`` the body of *kind*, run by a Celery task of its name.
 
@@ -69,6 +73,8 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
     """
 
     def decorate(body: BodyT) -> BodyT:
+        KINDS[kind.name] = kind
+
         def run(*pointer: object) -> None:
             execute(kind, body, pointer)
 

@@ -17,7 +17,7 @@ WRITTEN_BY_TRIGGER = {"audit_log", "audit_heads"}
 def fill(session: Session, organization_id: UUID, plan: str = "professional") -> dict[str, dict[str, Any]]:
     """Insert one row per table and return them by table name."""
     ids: dict[str, UUID] = {
-        name: uuid6.uuid7() for name in ("user", "campaign", "lead", "account", "post", "job")
+        name: uuid6.uuid7() for name in ("user", "campaign", "lead", "account", "post", "job", "schedule")
     }
     rows = _core_rows(ids, plan) | _job_rows(ids)
     tables = load_tables()
@@ -53,6 +53,21 @@ def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
         "analytics_event_keys": {"key": "1"},
         "analytics_watermarks": {"rollup": "buckets"},
         "analytics_buckets": {"starts_at": MOMENT, "name": "view", "events": 1, "visitors": 1},
+        "schedules": {
+            "id": ids["schedule"],
+            "name": "Nightly",
+            "kind": "leads.score",
+            "payload": {},
+            "cron": "0 3 * * *",
+            "time_zone": "UTC",
+            "starts_at": MOMENT,
+        },
+        "schedule_runs": {
+            "schedule_id": ids["schedule"],
+            "nominal_time": MOMENT,
+            "state": "missed",
+            "trigger": "schedule",
+        },
     }
 
 
