@@ -1,7 +1,7 @@
 """Organizations: the tenants."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -54,7 +54,7 @@ class Tenant:
     name: str
     status: str
     plan: str
-    plan_overrides: Mapping[str, Any]
+    plan_overrides: Mapping[str, Any] = field(hash=False)
     time_zone: str
     billing_anchor: date
     """Billing periods begin on this day of the month."""

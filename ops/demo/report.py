@@ -76,6 +76,7 @@ def show(report: Report, console: Console) -> None:
         _rollup(report),
         _posts(report),
         _quota(report),
+        _noisy_neighbour(report),
         _checks(report),
     ):
         console.print(table)
@@ -153,6 +154,18 @@ def _quota(report: Report) -> Table:
         limit = "unlimited" if row["amount"] is None else f"{row['amount']:,}"
         cells = (row["organization"], row["meter"])
         table.add_row(*(escape(cell) for cell in cells), f"{row['used']:,}", limit, f"{row['ledger']:,}")
+    return table
+
+
+def _noisy_neighbour(report: Report) -> Table:
+    work = report.noisy_neighbour["workload"]
+    title = (
+        f"Waits of {work['small_tenants']} small tenants while one queues {work['flood']:,} jobs "
+        f"of {work['job_seconds'] * 1000:g} ms"
+    )
+    table = _table(title, "system", ">p50", ">p99")
+    for system, waits in report.noisy_neighbour["systems"].items():
+        table.add_row(escape(system), _ms(waits["p50"] * 1000), _ms(waits["p99"] * 1000))
     return table
 
 
