@@ -120,10 +120,9 @@ def run(redis_url: str, *, quick: bool, times: float = 1) -> dict[str, Any]:
 def show(result: dict[str, Any], console: Console) -> None:
     """Print the figures."""
     workload = result["workload"]
-    table = Table(
-        title=f"Wait of {SMALL_TENANTS} small tenants while one tenant has {workload['flood']:,} jobs queued"
-        f" ({SLOTS} slots, jobs of {JOB_SECONDS * 1000:g} ms, the loud ones {workload['loud_jobs_times']:g} times)"
-    )
+    jobs = f"jobs of {JOB_SECONDS * 1000:g} ms, the loud tenant's {workload['loud_jobs_times']:g} times that"
+    flood = f"while one tenant has {workload['flood']:,} jobs queued"
+    table = Table(title=f"Wait of {SMALL_TENANTS} small tenants {flood} ({SLOTS} slots, {jobs})")
     for title in ("system", "p50 ms", "p99 ms", "p99 against one queue", "jobs/s"):
         table.add_column(title, justify="left" if title == "system" else "right")
     slowest = result["systems"][ONE_QUEUE]["p99"]

@@ -194,15 +194,16 @@ class Channel(ChannelBase):
             self._settle()
 
     def before_poll(self) -> None:
-        """Say which jobs wait for the open window, and ask for more if there is room."""
+        """Say which jobs wait for the open window, and ask for more if there is room.
+
+        Acknowledgements travel with the next request; only while the bell is awaited they go by themselves.
+        """
         self.signal.set(bool(self._buffer) and self._may_deliver())
         if self._in_poll:
             if self._awaited == [BELL]:
                 self.keeper.flush()
         elif self._wanted() > 0:
             self.connection.cycle.ask(self)
-        else:
-            self.keeper.flush()
 
     def _may_deliver(self) -> bool:
         return self.qos.can_consume() or self._buffer[0][1].lane in self._no_ack
