@@ -5,14 +5,14 @@ import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from intake.ingest.event import EventBatch, EventBody, record_events
 from models.analytics import AnalyticsBucket, AnalyticsEvent
@@ -120,6 +120,24 @@ def test_an_event_of_a_transaction_that_ends_after_the_pass_is_not_lost(
     assert buckets(database, tenant) == counted([hit(1), hit(40)])
 
 
+def test_an_event_past_the_watermark_is_not_counted_twice(
+    database: Database, organization: Organize, run: Run
+) -> None:
+    tenant = organization()
+    span = Span(date(2026, 5, 17), date(2026, 5, 17), "UTC")
+    record(database, tenant, [hit(1)])
+    with tenant_session(database, tenant.organization_id) as slow:
+        record_events(slow, tenant.organization_id, EventBatch(events=(hit(2),)))
+        record(database, tenant, [hit(3)])
+        run(tenant, roll_up, Rollup())
+        with tenant_session(database, tenant.organization_id) as session:
+            (row,) = totals(session, tenant.organization_id, span)
+        assert (row.events, row.value_sum) == (2, 3.0)
+    with tenant_session(database, tenant.organization_id) as session:
+        (row,) = totals(session, tenant.organization_id, span)
+    assert row.events == 3
+
+
 def sometimes_fail(chance: random.Random) -> None:
     if chance.random() < 0.2:
         raise InterruptedError
@@ -139,6 +157,7 @@ def test_concurrent_writers_with_rollbacks_lose_no_event(
             try:
                 with tenant_session(database, tenant.organization_id) as session:
                     record_events(session, tenant.organization_id, EventBatch(events=tuple(batch)))
+                    session.execute(select(func.pg_sleep(chance.random() / 50)))
                     sometimes_fail(chance)
             except InterruptedError:
                 continue
@@ -152,12 +171,14 @@ def test_concurrent_writers_with_rollbacks_lose_no_event(
             passes += 1
         return passes
 
-    with ThreadPoolExecutor(9) as threads:
-        passes = threads.submit(keep_rolling)
-        for writer in [threads.submit(write, seed) for seed in range(8)]:
-            writer.result()
+    with ThreadPoolExecutor(10) as threads:
+        rollers = [threads.submit(keep_rolling) for _ in range(2)]
+        writers = [threads.submit(write, seed) for seed in range(8)]
+        wait(writers)
         done.set()
-    assert passes.result() > 5
+    for writer in writers:
+        writer.result()
+    assert sum(roller.result() for roller in rollers) > 5
     run(tenant, roll_up, Rollup())
     assert buckets(database, tenant) == counted(written)
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -179,9 +179,11 @@ def test_accounting_while_jobs_are_submitted_and_ended_finds_no_drift(
 
     with ThreadPoolExecutor(5) as threads:
         accounting = threads.submit(keep_accounting)
-        for worker in [threads.submit(work, number) for number in range(4)]:
-            worker.result()
+        workers = [threads.submit(work, number) for number in range(4)]
+        wait(workers)
         done.set()
+    for worker in workers:
+        worker.result()
     assert len(accounting.result()) > 3
     assert set(accounting.result()) == {0}
     period = period_of(database, tenant)
