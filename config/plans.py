@@ -62,6 +62,7 @@ STARTER = Plan(
     limits=MappingProxyType(
         {
             "social_accounts": Limit(3),
+            "schedules": Limit(10),
             "campaigns": Limit(5),
             "users": Limit(3),
             "storage_gb": Limit(5),
@@ -84,6 +85,7 @@ PROFESSIONAL = Plan(
     limits=MappingProxyType(
         {
             "social_accounts": Limit(15),
+            "schedules": Limit(100),
             "campaigns": Limit(50),
             "users": Limit(15),
             "storage_gb": Limit(50),
@@ -103,7 +105,7 @@ ENTERPRISE = Plan(
     soft_cap=None,
     max_backlog=2_500_000,
     features=frozenset({ALL_FEATURES}),
-    limits=MappingProxyType({"api_calls_hour": Limit(100_000)}),
+    limits=MappingProxyType({"api_calls_hour": Limit(100_000), "schedules": Limit(2_000)}),
     shortest_schedule=timedelta(minutes=1),
 )
 

@@ -72,21 +72,22 @@ class BatchedJobBody(JobBody):
     idempotency_key: IdempotencyKey | None = None
 
 
-def _body_of_kind(kind: JobKind[Any], base: type[JobBody], prefix: str) -> type[JobBody]:
+def _body_of_kind(kind: JobKind[Any], base: type[BaseModel], prefix: str) -> type[BaseModel]:
     name = prefix + "".join(word.title() for word in kind.name.replace(".", "_").split("_"))
     fields: dict[str, Any] = {"kind": (Literal[kind.name], ...), "payload": (kind.payload, ...)}
-    body: type[JobBody] = create_model(
+    body: type[BaseModel] = create_model(
         name, __base__=base, __doc__=(kind.payload.__doc__ or "").strip(), **fields
     )
     return body
 
 
-def _any_kind(base: type[JobBody], prefix: str) -> Any:
+def any_kind(base: type[BaseModel], prefix: str) -> Any:
+    """Return the union of *base* with the payload of each kind, told apart by `kind`."""
     bodies = tuple(_body_of_kind(kind, base, prefix) for kind in TENANT_CATALOG.values())
     return Annotated[Union[bodies], Field(discriminator="kind")]  # noqa: UP007 - a union of computed members
 
 
-_BATCHED: Any = _any_kind(BatchedJobBody, "Batched")
+_BATCHED: Any = any_kind(BatchedJobBody, "Batched")
 
 
 class JobBatch(BaseModel):
@@ -97,5 +98,5 @@ class JobBatch(BaseModel):
     jobs: Annotated[tuple[_BATCHED, ...], Field(min_length=1, max_length=LARGEST_BATCH)]
 
 
-JOB: TypeAdapter[JobBody] = TypeAdapter(_any_kind(JobBody, "Job"))
+JOB: TypeAdapter[JobBody] = TypeAdapter(any_kind(JobBody, "Job"))
 BATCH: TypeAdapter[JobBatch] = TypeAdapter(JobBatch)

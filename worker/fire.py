@@ -197,7 +197,7 @@ def _firing(schedule: Schedule, tenant: Tenant | None, *, now: datetime) -> Mapp
 
 
 def _job_or_refusal(schedule: Schedule, tenant: Tenant | None) -> Mapping[str, Any] | Refusal:
-    """Return the job of a run, or why there can be none: much may have changed since the schedule was made."""
+    """Return the job of a run, or why there can be none: the plan or the kind may have changed meanwhile."""
     if tenant is None or tenant.status != OrganizationStatus.ACTIVE:
         return Refusal(RunReason.ORGANIZATION, "the organization was not active")
     kind = KINDS.get(schedule.kind)

@@ -1,10 +1,11 @@
 """One module per resource."""
 
-from intake.routes import campaigns, events, health, jobs, leads, social, usage
+from intake.routes import campaigns, events, health, jobs, leads, schedules, social, usage
 
 ROUTERS = (
     health.router,
     jobs.router,
+    schedules.router,
     leads.router,
     events.router,
     social.router,

@@ -10,11 +10,17 @@ from intake.allowance import count
 from intake.views.base import View
 from models.campaign import Campaign
 from models.organization import Tenant
+from models.schedule import Schedule
 from models.social import SocialAccount
 from models.usage import QuotaPeriod, billing_period
 from models.user import User
 
-COUNTED = {"campaigns": Campaign, "social_accounts": SocialAccount, "users": User}
+COUNTED = {
+    "campaigns": Campaign,
+    "schedules": Schedule,
+    "social_accounts": SocialAccount,
+    "users": User,
+}
 """Meters that count what there is, whatever the period."""
 PERIODIC = ("jobs_month", "leads_scored_month", "posts_month", "worker_seconds_month")
 """Meters that start again with each period."""
