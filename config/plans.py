@@ -43,6 +43,9 @@ class Plan:
     limits: Mapping[str, Limit]
     """Meter to limit; a meter that is absent is unlimited."""
     shortest_schedule: timedelta
+    paused: bool = False
+    """No plan is; an operator may pause an organization."""
+    paused_kinds: frozenset[str] = frozenset()
 
     def offers(self, feature: str) -> bool:
         """Tell whether the plan includes *feature*."""
@@ -125,8 +128,12 @@ class Overrides(BaseModel):
     max_backlog: Annotated[int, Field(ge=1)] = 1
     features: frozenset[str] = frozenset()
     """Beside the plan's."""
-    limits: Mapping[str, Limit] = MappingProxyType({})
+    limits: Mapping[str, Limit] = Field(default_factory=dict)
     """Instead of the plan's, meter by meter."""
+    paused: bool = False
+    """None of its jobs begin."""
+    paused_kinds: frozenset[str] = frozenset()
+    """Its jobs of these kinds do not begin."""
 
 
 def terms_of(plan_name: str, overrides: Mapping[str, Any]) -> Plan:

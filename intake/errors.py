@@ -1,5 +1,6 @@
 """Maps what can go wrong below the routes to problem documents."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from intake.problem import (
 )
 from intake.validation import refuse
 from worker.submit import (
+    BacklogFullError,
     FeatureNotInPlanError,
     IdempotencyConflictError,
     JobNotFoundError,
@@ -57,6 +59,24 @@ def _feature(error: FeatureNotInPlanError) -> ProblemError:
         f"The plan {error.plan} does not include {error.feature}.{advice}",
         feature=error.feature,
         plan=error.plan,
+    )
+
+
+def _backlog(error: BacklogFullError) -> ProblemError:
+    seconds = math.ceil(error.retry_after.total_seconds())
+    room = max(error.limit - error.waiting, 0)
+    return ProblemError(
+        429,
+        "backlog-full",
+        f"Of your organization's jobs {error.waiting} wait in the lane {error.lane} and {error.limit} may; "
+        f"there is room for {room} more now. Nothing was recorded. Try again in {seconds} s.",
+        headers={
+            "Retry-After": str(seconds),
+            "RateLimit-Limit": str(error.limit),
+            "RateLimit-Remaining": str(room),
+            "RateLimit-Reset": str(seconds),
+        },
+        extra={"lane": error.lane, "waiting": error.waiting, "limit": error.limit},
     )
 
 
@@ -116,6 +136,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     RequestValidationError: _invalid,
     FeatureNotInPlanError: _feature,
     LimitExceededError: lambda error: limit_exceeded(error.meter, error.limit),
+    BacklogFullError: _backlog,
     IdempotencyConflictError: _conflict,
     OrganizationInactiveError: lambda _: ForbiddenError(
         "organization-inactive", "Your organization is not active."

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -14,12 +15,14 @@ import psycopg
 import uuid6
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
+from sqlalchemy import select
 
 from config.plans import cheapest_with
-from models.job import JobState
+from models.job import IdempotencyKey, JobState
 from models.organization import Tenant
-from models.session import Database, call
+from models.session import Database, call, tenant_session
 from models.usage import billing_period
+from worker.backlog import Excess, find_excess
 from worker.job import JobKind
 from worker.publish import (
     BrokerAwayError,
@@ -66,6 +69,18 @@ class LimitExceededError(SubmitError):
         self.meter = meter
         self.limit = limit
         self.resets_at = resets_at
+
+
+class BacklogFullError(SubmitError):
+    """More of the tenant's jobs would wait in a lane than its plan allows."""
+
+    def __init__(self, *, lane: str, waiting: int, limit: int, retry_after: timedelta) -> None:
+        super().__init__(f"{waiting} jobs wait in the lane {lane}; the plan allows {limit}")
+        self.lane = lane
+        self.waiting = waiting
+        self.limit = limit
+        self.retry_after = retry_after
+        """When there should be room for the whole submission."""
 
 
 class IdempotencyConflictError(SubmitError):
@@ -144,6 +159,8 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
         feature = submission.kind.feature
         if feature and not terms.offers(feature):
             raise FeatureNotInPlanError(feature, tenant.plan)
+    publisher = publisher or get_publisher()
+    refuse_excess(database, publisher, tenant, submissions)
     recorded = record(database, tenant, submissions, requested_by=requested_by, request_id=request_id)
     fresh = [
         Waiting(
@@ -159,8 +176,42 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
         for job, submission in zip(recorded, submissions, strict=True)
         if not job.replayed
     ]
-    publish_recorded(database, publisher or get_publisher(), fresh)
+    publish_recorded(database, publisher, fresh)
     return recorded
+
+
+def refuse_excess(
+    database: Database, publisher: Publisher, tenant: Tenant, submissions: Sequence[Submission]
+) -> None:
+    """Refuse all of *submissions* if their lanes have no room for them; what is known already needs none.
+
+    Raises:
+        BacklogFullError: One of the lanes is full.
+    """
+    excess = _excess(publisher, tenant, submissions)
+    if excess is None:
+        return
+    known = _known_keys(database, tenant, submissions)
+    if known:
+        excess = _excess(
+            publisher, tenant, [each for each in submissions if each.idempotency_key not in known]
+        )
+    if excess is not None:
+        raise BacklogFullError(
+            lane=excess.lane, waiting=excess.waiting, limit=excess.limit, retry_after=excess.retry_after
+        )
+
+
+def _excess(publisher: Publisher, tenant: Tenant, submissions: Sequence[Submission]) -> Excess | None:
+    return find_excess(publisher, tenant, Counter(each.kind.lane.value for each in submissions))
+
+
+def _known_keys(database: Database, tenant: Tenant, submissions: Sequence[Submission]) -> set[str]:
+    keys = [each.idempotency_key for each in submissions if each.idempotency_key]
+    if not keys:
+        return set()
+    with tenant_session(database, tenant.organization_id) as session:
+        return set(session.scalars(select(IdempotencyKey.key).where(IdempotencyKey.key.in_(keys))))
 
 
 def record(
