@@ -127,5 +127,5 @@ class ScheduleRun(Base):
     detail: Mapped[str | None]
     job_id: Mapped[UUID | None]
     open: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Its job may not have ended; cleared the next time the schedule is looked at."""
+    """Its job may not have ended; kept where overlap matters, cleared when the schedule is next looked at."""
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -2,16 +2,16 @@
 -- (organization, schedule, nominal time): however many beats try, one of them makes the one job.
 -- All functions run with the caller's rights, bound to one tenant.
 
--- Forgets open runs whose job has ended (or was removed); answers whether any is left.
+-- Forgets open runs whose job has ended (or was removed); answers whether any is left. The job's state is a scalar
+-- subquery: it can only be looked up run by run, where a join might read every job of the tenant.
 CREATE FUNCTION app.close_ended_runs(tenant uuid, schedule uuid) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE public.schedule_runs AS run SET open = false
     WHERE run.organization_id = tenant AND run.schedule_id = schedule AND run.open
-      AND NOT EXISTS (
-        SELECT FROM public.jobs AS job
-        WHERE job.organization_id = tenant AND job.id = run.job_id
-          AND job.state IN ('scheduled', 'queued', 'running'));
+      AND coalesce(
+        (SELECT job.state FROM public.jobs AS job WHERE job.organization_id = tenant AND job.id = run.job_id), ''
+      ) NOT IN ('scheduled', 'queued', 'running');
     RETURN EXISTS (
         SELECT FROM public.schedule_runs AS run
         WHERE run.organization_id = tenant AND run.schedule_id = schedule AND run.open);
@@ -28,10 +28,11 @@ DECLARE
 BEGIN
     INSERT INTO public.schedule_runs AS run (
         organization_id, schedule_id, nominal_time, state, trigger, job_id, open)
-    VALUES (tenant, schedule, moment, 'fired', asked_by, made, true)
+    SELECT tenant, schedule, moment, 'fired', asked_by, made, held.overlap <> 'allow_all'
+    FROM public.schedules AS held WHERE held.organization_id = tenant AND held.id = schedule
     ON CONFLICT (organization_id, schedule_id, nominal_time) DO UPDATE
-    SET state = 'fired', trigger = excluded.trigger, reason = NULL, detail = NULL, job_id = made, open = true,
-        recorded_at = clock_timestamp()
+    SET state = 'fired', trigger = excluded.trigger, reason = NULL, detail = NULL, job_id = made,
+        open = excluded.open, recorded_at = clock_timestamp()
     WHERE run.state <> 'fired';
     IF NOT FOUND THEN
         RETURN NULL;
@@ -139,7 +140,7 @@ BEGIN
         WHERE held.organization_id = tenant AND held.id = row.id;
         DELETE FROM public.schedule_runs AS run
         WHERE run.organization_id = tenant AND run.schedule_id = row.id AND NOT run.open
-          AND run.nominal_time < now() - runs_kept;
+          AND run.nominal_time < now() - runs_kept AND run.recorded_at < now() - runs_kept;
     END LOOP;
 END $$;
 

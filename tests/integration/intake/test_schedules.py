@@ -14,6 +14,7 @@ from models.organization import Tenant
 from models.schedule import Schedule
 from models.session import Database, RelayDatabase, open_relay_database, tenant_session
 from tests.integration.intake.problems import fields, refused
+from worker.app import app
 from worker.fire import fire_due
 from worker.publish import Publisher
 
@@ -31,6 +32,7 @@ NIGHTLY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def relay(settings: Settings) -> Iterator[RelayDatabase]:
+    app.loader.import_default_modules()  # as beat does
     relay = open_relay_database(settings)
     yield relay
     relay.engine.dispose()
