@@ -21,4 +21,4 @@ COPY --from=build /srv/genius /srv/genius
 WORKDIR /srv/genius
 USER genius
 EXPOSE 8000
-CMD ["uvicorn", "intake.app:app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log"]
+CMD ["uvicorn", "intake.app:app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header"]

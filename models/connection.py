@@ -105,6 +105,7 @@ def build_engine(
             "tcp_user_timeout": 30_000,
             "options": _options(url, role=role, statement_timeout=statement_timeout),
         },
+        hide_parameters=True,  # a logged error must carry no payload
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT.total_seconds(),

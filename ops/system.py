@@ -62,7 +62,13 @@ class System:
 
     def intake(self) -> Service:
         """Return the HTTP intake."""
-        serve = ["-m", "uvicorn", "intake.app:app", "--no-access-log"]  # it logs requests itself
+        serve = [
+            "-m",
+            "uvicorn",
+            "intake.app:app",
+            "--no-access-log",
+            "--no-server-header",
+        ]  # it logs requests itself
         command = [*serve, "--host", LOOPBACK, "--port", str(self.intake_port)]
         return Service(self._child("intake", command), lambda: _answers(f"{self.intake_url}/healthz"))
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,19 +25,27 @@ WORKER = f"{socket.gethostname()}:{os.getpid()}"
 class Hold:
     """One job in the hands of this process."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, lease: timedelta) -> None:
         self.claim = claim
         self.lost = False
         self.cancelled = False
+        self._lease_s = lease.total_seconds()
+        self._ours_until = time.monotonic() + self._lease_s
+
+    def renewed(self, asked_at: float) -> None:
+        """Note that the lease was renewed by a question asked at *asked_at* (monotonic seconds)."""
+        self._ours_until = asked_at + self._lease_s
 
     def check(self) -> None:
         """Raise when the job must not go on.
+
+        By the process's own clock too: one that was stopped for longer than a lease wakes up without it.
 
         Raises:
             LeaseLostError: Another worker may hold it by now.
             JobCancelledError: The tenant does not want it any more.
         """
-        if self.lost:
+        if self.lost or time.monotonic() > self._ours_until:
             raise LeaseLostError(f"attempt {self.claim.attempt} is not ours any more")
         if self.cancelled:
             raise JobCancelledError("cancelled while running")
@@ -55,7 +64,7 @@ class LeaseKeeper:
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Hold]:
         """Keep the lease of *claim* while the block runs."""
-        hold = Hold(claim)
+        hold = Hold(claim, self._lease)
         with self._lock:
             self._holds.add(hold)
             self._start()
@@ -87,6 +96,7 @@ class LeaseKeeper:
             self._renew_of(organization_id, list(group))
 
     def _renew_of(self, organization_id: UUID, holds: list[Hold]) -> None:
+        asked_at = time.monotonic()
         renewed = call(
             self._database,
             organization_id,
@@ -99,6 +109,8 @@ class LeaseKeeper:
         for hold in holds:
             hold.lost = hold.claim.job_id not in cancelled
             hold.cancelled = cancelled.get(hold.claim.job_id, False)
+            if not hold.lost:
+                hold.renewed(asked_at)
 
 
 def _organization(hold: Hold) -> UUID:

@@ -167,7 +167,7 @@ def _references() -> list[tuple[Table, str, str]]:
     return [
         (table, constraint.column_keys[1], constraint.referred_table.name)
         for table in TABLES
-        for constraint in table.foreign_key_constraints
+        for constraint in sorted(table.foreign_key_constraints, key=lambda constraint: constraint.column_keys)
         if len(constraint.column_keys) > 1
     ]
 

@@ -38,7 +38,8 @@ from worker.submit import (
     submit,
 )
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=60)
+"""The default of the settings."""
 
 
 @pytest.fixture
@@ -422,6 +423,20 @@ def test_renewing_a_lease_that_was_taken_away_tells_so(
         lapse(database, tenant)
         run_pass(relay_database, publisher)
         get_lease_keeper().renew()
+        with pytest.raises(LeaseLostError):
+            hold.check()
+
+
+def test_a_holder_that_slept_through_its_lease_knows_it_by_its_own_clock(
+    database: Database, tenant: Tenant, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = one(database, tenant, leave(), publisher)
+    held = claim(database, tenant, job.id)
+    assert held is not None
+    with get_lease_keeper().hold(held) as hold:
+        hold.check()
+        after_a_nap = time.monotonic() + 2 * LEASE.total_seconds()
+        monkeypatch.setattr("worker.lease.time.monotonic", lambda: after_a_nap)
         with pytest.raises(LeaseLostError):
             hold.check()
 
