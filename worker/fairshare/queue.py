@@ -269,11 +269,11 @@ class FairQueue:
 
     def configure(self, tenant: str, settings: TenantSettings) -> None:
         """Change a tenant's settings, live, on the backlog it has."""
-        changes = settings.to_json() or "{}"
-        while self._run("configure", tenant, CHUNK, changes):
-            changes = "{}"
-            if settings.paused_kinds is None or settings.paused_kinds:
-                return  # what is aside belongs to a kind that stays paused
+        aside = int(self._run("configure", tenant, CHUNK, settings.to_json() or "{}"))
+        if settings.paused_kinds:
+            return  # what is put aside stays there
+        for _ in range(0, aside, CHUNK):
+            self._run("configure", tenant, CHUNK, "{}")
 
     def cancel(self, jobs: Sequence[str]) -> list[Cancelled]:
         """Take jobs that wait out of the queue."""

@@ -45,6 +45,9 @@ class Script:
 @cache
 def load(verb: str) -> Script:
     """Return the script of *verb*."""
-    folder = files(__package__) / "lua"
-    shared, own = ((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("lane", verb))
-    return Script(verb, f"{shared}\n{own}")
+    return Script(verb, f"{source('lane')}\n{source(verb)}")
+
+
+def source(name: str) -> str:
+    """Read ``lua/<name>.lua``."""
+    return (files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")

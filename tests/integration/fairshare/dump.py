@@ -22,6 +22,7 @@ class Dump:
     bodies: set[str]
     dead: set[str]
     clock: dict[str, str]
+    bell: int
 
     @property
     def waiting(self) -> list[str]:
@@ -45,6 +46,7 @@ def dump(client: redis.Redis, keys: LaneKeys) -> Dump:
         pipe.hkeys(keys.of("body"))
         pipe.hkeys(keys.of("dead"))
         pipe.hgetall(keys.of("clock"))
+        pipe.llen(keys.bell)
         answers = iter(pipe.execute())
     indexes = {index: scores(next(answers)) for index in INDEXES}
     parts: dict[str, dict[str, dict[str, float]]] = {part: {} for part in "qdhf"}
@@ -65,6 +67,7 @@ def dump(client: redis.Redis, keys: LaneKeys) -> Dump:
         bodies={job.decode() for job in next(answers)},
         dead={job.decode() for job in next(answers)},
         clock=texts(next(answers)),
+        bell=next(answers),
     )
 
 

@@ -67,7 +67,7 @@ def test_a_delayed_job_waits_in_redis_and_never_in_a_worker(plain_app: PlainApp)
         plain_app.work("a/later", countdown=30)
     plain_app.work("a/now")
     wait_until(plain_app.done)
-    assert plain_app.in_flight() == 0
+    wait_until(lambda: plain_app.in_flight() == 0)
     assert plain_app.left() == 50
     (scheduled,) = plain_app.app.control.inspect(timeout=1.5).scheduled().values()
     assert scheduled == []

@@ -189,6 +189,7 @@ class Walk:
         assert len(seen.bodies) == len(seen.waiting) + len(in_flight)
         places = Counter(name for index in INDEXES for name in seen.indexes[index])
         assert all(count == 1 for count in places.values())
+        assert seen.bell == 1 or not (seen.indexes["ready"] or seen.indexes["burst"])
         v = float(seen.clock.get("v", 0))
         assert v >= self.last_v
         self.last_v = v

@@ -1,0 +1,191 @@
+"""Ways to break the queue, each of which the random histories must notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change to one script."""
+
+    name: str
+    script: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant("finish forgets to place", "lane", "  place(lane, tenant)\n  return result", "  return result"),
+    Mutant(
+        "cancel forgets to place",
+        "cancel",
+        "for _, tenant in ipairs(lane.touched) do place(lane, tenant) end",
+        "",
+    ),
+    Mutant("reserve forgets to place", "reserve", "  place(lane, tenant)\n  return token", "  return token"),
+    Mutant("renew forgets to place", "renew", "  place(lane, tenant)\n", ""),
+    Mutant("configure forgets to place", "configure", "place(lane, tenant)\nclose", "close"),
+    Mutant(
+        "a drained tenant loses its tag",
+        "lane",
+        "tenant.vt = max(tenant.vt, lane.v + lane.entries / 1000)",
+        "tenant.vt = lane.v + lane.entries / 1000",
+    ),
+    Mutant(
+        "idling earns credit",
+        "lane",
+        "tenant.vt = max(tenant.vt, lane.v + lane.entries / 1000)",
+        "",
+    ),
+    Mutant(
+        "debt is floored",
+        "lane",
+        "lane.v + 1 + (DEBT_WINDOW + tenant.guessed) / tenant.weight",
+        "lane.v + 1",
+    ),
+    Mutant(
+        "debt has no bound",
+        "lane",
+        "  tenant.vt = min(tenant.vt, lane.v + 1 + (DEBT_WINDOW + tenant.guessed) / tenant.weight)\n",
+        "",
+    ),
+    Mutant("jobs are counted, not time", "lane", "  charge(tenant, used - lease.charged)\n", ""),
+    Mutant("the weight is ignored", "lane", "tenant.vt + time / tenant.weight", "tenant.vt + time"),
+    Mutant("time used is not summed", "lane", "  tenant.used = tenant.used + time\n", ""),
+    Mutant(
+        "a second finish counts again",
+        "lane",
+        "  call('HDEL', lane.key .. ':lease', token)\n",
+        "",
+    ),
+    Mutant("a lease stays in flight", "lane", "  call('ZREM', tenant.flight, token)\n", ""),
+    Mutant("the soft cap is skipped", "lane", "if running < tenant.soft_cap then", "if true then"),
+    Mutant("the cap is skipped", "lane", "if running < tenant.cap then", "if true then"),
+    Mutant("the cap is off by one", "lane", "if running < tenant.cap then", "if running <= tenant.cap then"),
+    Mutant(
+        "recovery is held up by the cap",
+        "lane",
+        "for _, token in ipairs(tokens) do finish(lane, token, 'lost', -1, 0, max_tries) end",
+        """for _, token in ipairs(tokens) do
+    local held = tenant_of(lane, unpack_lease(call('HGET', lane.key .. ':lease', token)).tenant)
+    if call('ZCARD', held.flight) < held.cap then finish(lane, token, 'lost', -1, 0, max_tries) end
+  end""",
+    ),
+    Mutant(
+        "a lost job goes to the end",
+        "lane",
+        "call('ZADD', tenant.queue, whole(lease.score), lease.job)",
+        "call('ZADD', tenant.queue, whole(next_moment(lane)), lease.job)",
+    ),
+    Mutant("a lost job costs nothing", "lane", "if outcome == 'unstarted' then", "if outcome == 'lost' then"),
+    Mutant("what never began is charged", "lane", "    used = 0\n    tenant.tat", "    tenant.tat"),
+    Mutant(
+        "what never began counts for the rate limit",
+        "lane",
+        "    tenant.tat = max(0, tenant.tat - tenant.gap)\n",
+        "",
+    ),
+    Mutant(
+        "a lost job is charged beyond its deadline",
+        "lane",
+        "longest = max(0, min(NOW, lease.deadline) - lease.start)",
+        "longest = max(0, NOW - lease.start)",
+    ),
+    Mutant(
+        "tries are not counted", "lane", "elseif outcome ~= 'unstarted' and call(", "elseif false and call("
+    ),
+    Mutant(
+        "a guess moves V", "lane", "return tenant.vt - tenant.guessed / tenant.weight", "return tenant.vt"
+    ),
+    Mutant(
+        "guesses stay after the job",
+        "lane",
+        "  tenant.guessed = max(0, tenant.guessed - lease.guessed)\n",
+        "",
+    ),
+    Mutant("averages are not learned", "lane", "then learn(lane, tenant, lease.kind, used) end", "then end"),
+    Mutant("a pause is ignored", "lane", "  if tenant.paused then return nil end\n", ""),
+    Mutant("the rate limit is ignored", "lane", "if tenant.gap > 0 and", "if false and"),
+    Mutant(
+        "nobody is woken",
+        "lane",
+        "  lane.ring = true\nend\n\nlocal function place",
+        "end\n\nlocal function place",
+    ),
+    Mutant(
+        "a head start is lost by waiting", "lane", "whole(due[2 * i] - (boosts[i] or 0))", "whole(due[2 * i])"
+    ),
+    Mutant("ties go by name", "lane", "lane.entries = (lane.entries + 1) % 1000", "lane.entries = 0"),
+    Mutant(
+        "an old place is not left",
+        "lane",
+        "  if tenant.at ~= '' and tenant.at ~= where then",
+        "  if false then",
+    ),
+    Mutant("V can fall", "reserve", "lane.v = max(lane.v, settled(tenant))", "lane.v = settled(tenant)"),
+    Mutant("nothing is charged ahead", "reserve", "  charge(tenant, charged)\n", ""),
+    Mutant(
+        "the rate limit does not advance",
+        "reserve",
+        "tenant.tat = max(NOW, tenant.tat) + tenant.gap",
+        "tenant.tat = tenant.tat",
+    ),
+    Mutant(
+        "slots are lent before they are idle",
+        "reserve",
+        "call('ZRANGE', lane.key .. ':ready', 0, 0)[1] or call('ZRANGE', lane.key .. ':burst', 0, 0)[1]",
+        "call('ZRANGE', lane.key .. ':burst', 0, 0)[1] or call('ZRANGE', lane.key .. ':ready', 0, 0)[1]",
+    ),
+    Mutant("idle slots are never lent", "reserve", " or call('ZRANGE', lane.key .. ':burst', 0, 0)[1]", ""),
+    Mutant("delayed jobs are forgotten", "reserve", "{ 'limited', 'due' }", "{ 'limited' }"),
+    Mutant("the rate limit never opens", "reserve", "{ 'limited', 'due' }", "{ 'due' }"),
+    Mutant(
+        "expired leases are forgotten",
+        "reserve",
+        "if NOW >= lane.grace then restore",
+        "if false then restore",
+    ),
+    Mutant(
+        "no grace after a silence", "reserve", "if NOW >= lane.grace then restore", "if true then restore"
+    ),
+    Mutant(
+        "a paused kind runs",
+        "reserve",
+        "  if not tenant.paused_kinds[kind] then return false end",
+        "  if true then return false end",
+    ),
+    Mutant("renewing does not extend", "renew", "max(lease.deadline, NOW + ARGV[2])", "lease.deadline"),
+    Mutant("renewing charges twice", "renew", "    lease.charged = used\n", ""),
+    Mutant("renewing charges nothing", "renew", "if used > lease.charged then", "if false then"),
+    Mutant("a job can be queued twice", "enqueue", "== 1 then return 0 end", "== 2 then return 0 end"),
+    Mutant(
+        "a full backlog takes more",
+        "enqueue",
+        "  if ARGV[at + 5] ~= '1' and is_full(tenant) then return -1 end\n",
+        "",
+    ),
+    Mutant("a retry is refused", "enqueue", "if ARGV[at + 5] ~= '1' and is_full", "if is_full"),
+    Mutant(
+        "a head start is ignored", "enqueue", "whole(next_moment(lane) - boost)", "whole(next_moment(lane))"
+    ),
+    Mutant(
+        "a known tenant's settings are overwritten",
+        "enqueue",
+        "if not tenant.exists then create",
+        "if true then create",
+    ),
+    Mutant("a delayed job runs at once", "enqueue", "if due > NOW then", "if false then"),
+    Mutant(
+        "re-weighting forgets the lag",
+        "configure",
+        "tenant.weight / weight\ntenant.weight",
+        "1\ntenant.weight",
+    ),
+    Mutant(
+        "what was put aside never comes back",
+        "configure",
+        "0, ARGV[3] - 1, 'WITHSCORES'",
+        "1, 0, 'WITHSCORES'",
+    ),
+    Mutant("a cancelled job leaves its message", "cancel", "  forget(lane, job, body[3])\n", ""),
+    Mutant("cancelling takes what runs", "cancel", "if waited == 0 then return 0 end", ""),
+)
