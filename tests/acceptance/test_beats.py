@@ -1,0 +1,161 @@
+"""Beats killed all the time: every moment of every schedule fires exactly once.
+
+``GENIUS_TEST_BEATS_SECONDS=60`` kills beats for a minute.
+"""
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from threading import Event, Thread
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from models.job import Job
+from models.organization import Tenant
+from models.schedule import Schedule, ScheduleRun
+from models.session import Database, tenant_session
+from tests.support import outcome
+from tests.support.service import Services
+from tests.support.wait import wait_until
+from worker.fire import timing_of
+
+BEATS = 3
+SCHEDULES = 1_000
+ORGANIZATIONS = 20
+BACKLOG = timedelta(minutes=5)
+"""Schedules begin so long ago: the first beats have five runs of each to catch up with."""
+KILLING_FOR_S = float(os.environ.get("GENIUS_TEST_BEATS_SECONDS", "12"))
+FAST = {"GENIUS_RELAY_INTERVAL": "0.2"}
+
+
+def make_schedules(database: Database, tenant: Tenant, count: int) -> None:
+    """Make schedules that run each minute, spread over its seconds."""
+    begin = datetime.now(UTC).replace(microsecond=0) - BACKLOG
+    with tenant_session(database, tenant.organization_id) as session:
+        for number in range(count):
+            start = begin + timedelta(seconds=number * 60 // count)
+            session.add(
+                Schedule(
+                    organization_id=tenant.organization_id,
+                    name=str(number),
+                    kind="quota.account",
+                    payload={},
+                    interval_seconds=60,
+                    time_zone="UTC",
+                    starts_at=start,
+                    next_nominal=start,
+                    overlap="allow_all",
+                )
+            )
+
+
+class Beats:
+    """Keeps three beats up and kills one of them each second."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.alive = [services.beat(FAST) for _ in range(BEATS)]
+        self.killed = 0
+
+    def kill_one(self) -> None:
+        """Kill a beat that works (one that still starts would prove nothing) and start another."""
+        working = [beat for beat in self.alive if b"schedules fired" in beat.fresh_log()]
+        if working:
+            victim = random.choice(working)
+            victim.kill()
+            self.killed += 1
+            self.alive[self.alive.index(victim)] = self._services.beat(FAST)
+
+
+@contextmanager
+def killing(beats: Beats) -> Iterator[None]:
+    """Kill a beat each second while the block runs."""
+    over = Event()
+
+    def kill() -> None:
+        while not over.wait(1.0):
+            beats.kill_one()
+
+    thread = Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def fired(database: Database, tenant: Tenant) -> Counter[tuple[UUID, datetime]]:
+    """Count the jobs that each moment got."""
+    with tenant_session(database, tenant.organization_id) as session:
+        rows = session.execute(
+            select(ScheduleRun.schedule_id, ScheduleRun.nominal_time, func.count(Job.id))
+            .join(Job, Job.id == ScheduleRun.job_id, isouter=True)
+            .group_by(ScheduleRun.schedule_id, ScheduleRun.nominal_time)
+        )
+        return Counter({(schedule, moment.astimezone(UTC)): jobs for schedule, moment, jobs in rows})
+
+
+def wanted(database: Database, tenant: Tenant) -> Counter[tuple[UUID, datetime]]:
+    """Count one job for each moment before each schedule's next."""
+    with tenant_session(database, tenant.organization_id) as session:
+        schedules = session.scalars(select(Schedule)).all()
+    moments: Counter[tuple[UUID, datetime]] = Counter()
+    for schedule in schedules:
+        following = schedule.next_nominal
+        assert following is not None
+        earlier = takewhile(
+            lambda moment, following=following: moment < following,
+            timing_of(schedule).after(schedule.starts_at - timedelta(seconds=1)),
+        )
+        moments.update((schedule.id, moment) for moment in earlier)
+    return moments
+
+
+def lag(database: Database, tenants: list[Tenant]) -> timedelta:
+    """Return how late the latest schedule is."""
+    oldest = []
+    for tenant in tenants:
+        with tenant_session(database, tenant.organization_id) as session:
+            oldest.append(session.scalars(select(func.min(Schedule.next_nominal))).one())
+    return datetime.now(UTC) - min(oldest)
+
+
+def test_each_moment_of_a_thousand_schedules_fires_once_although_a_beat_is_killed_each_second(
+    database: Database,
+    organization: Callable[..., Tenant],
+    services: Services,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tenants = [organization(plan="enterprise", name=f"Org {n}") for n in range(ORGANIZATIONS)]
+    for tenant in tenants:
+        make_schedules(database, tenant, SCHEDULES // ORGANIZATIONS)
+    beats = Beats(services)
+    with killing(beats):
+        wait_until(lambda: beats.killed >= 1, timeout=60)
+        end = time.monotonic() + KILLING_FOR_S
+        wait_until(lambda: time.monotonic() > end, timeout=KILLING_FOR_S + 10)
+    wait_until(lambda: lag(database, tenants) < timedelta(seconds=1), timeout=60)
+    for beat in beats.alive:
+        beat.stop()
+
+    total = 0
+    for tenant in tenants:
+        moments = wanted(database, tenant)
+        assert fired(database, tenant) == moments
+        assert set(moments.values()) == {1}
+        jobs = len(moments)
+        assert outcome.states(database, tenant) == Counter(queued=jobs)
+        assert outcome.quota(database, tenant) == (0, jobs)
+        total += jobs
+    assert total >= SCHEDULES * (BACKLOG // timedelta(minutes=1))
+    assert beats.killed >= KILLING_FOR_S / 3, f"only {beats.killed} beats were killed"
+    with capsys.disabled():
+        print(f"\n{beats.killed} beats killed, {total} moments, each fired once")  # noqa: T201 - the figures asked for
