@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
-from ops.commands import demo, doctor, jobs, migrate, org, token, top, up
+from ops.commands import demo, doctor, jobs, migrate, org, tenant, token, top, up
 from ops.error import OperatorError
 
 UNREACHABLE = "Postgres does not answer as configured: {reason}\nRun `genius doctor` to see what is wrong."
@@ -48,6 +48,7 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(migrate.migrate)
 app.add_typer(org.app, name="org")
+app.add_typer(tenant.app, name="tenant")
 app.command()(token.token)
 app.command()(jobs.jobs)
 app.command()(top.top)

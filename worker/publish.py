@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
@@ -99,9 +99,10 @@ class Publisher:
         Raises:
             BrokerAwayError: Redis is away; the relay tells it when it offers the waiting jobs again.
         """
+        settings = replace(queue_settings(terms), paused=terms.paused, paused_kinds=terms.paused_kinds)
         with self._broker() as client:
             for lane in LANES:
-                FairQueue(client, lane).configure(str(organization_id), queue_settings(terms))
+                FairQueue(client, lane).configure(str(organization_id), settings)
 
     def standings(self, organization_id: UUID, lanes: Sequence[str], *, sample: int = 0) -> list[Standing]:
         """Read what a tenant has in each of *lanes*, in one round trip; *sample* as in `standings`.
@@ -155,12 +156,14 @@ class Publisher:
 
 
 def queue_settings(terms: Plan) -> TenantSettings:
-    """Return what a tenant may use of every lane, as the queue takes it."""
+    """Return what a tenant that is new to a lane may use of it."""
     return TenantSettings(
         weight=terms.weight,
         cap=terms.cap,
         soft_cap=terms.soft_cap or False,
         max_backlog=terms.max_backlog,
+        paused=terms.paused or None,
+        paused_kinds=terms.paused_kinds or None,
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import array
 
 from config.plans import terms_of
 from models.job import Job, JobState, OutboxRow
@@ -114,6 +115,7 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     generation = f"{publisher.generation()}:{postgres_started.timestamp()}:{period}"
     if generation == known:
         return 0
+    entitle_paused(database, publisher)
     offered = 0
     for page in pages_of_waiting_jobs(database):
         for organization_id, terms in {job.organization_id: job.terms for job in page}.items():
@@ -124,6 +126,23 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     with relay_session(database) as session:
         session.execute(text("UPDATE app.relay_state SET queue_generation = :new"), {"new": generation})
     return offered
+
+
+def entitle_paused(database: RelayDatabase, publisher: Publisher) -> None:
+    """Let the queue know who is paused, before anything of theirs is offered.
+
+    A queue that lost its memory lost the pauses too, and an organization with nothing waiting now may have
+    jobs tomorrow.
+    """
+    overrides = Organization.plan_overrides
+    paused = select(Organization.organization_id, Organization.plan, overrides).where(
+        overrides.has_any(array(["paused", "paused_kinds"])),
+        Organization.status == OrganizationStatus.ACTIVE,
+    )
+    with relay_session(database) as session:
+        rows = session.execute(paused).all()
+    for row in rows:
+        publisher.entitle(row.organization_id, terms_of(row.plan, row.plan_overrides))
 
 
 def pages_of_waiting_jobs(database: RelayDatabase) -> Iterator[list[Waiting]]:

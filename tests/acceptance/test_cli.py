@@ -1,4 +1,3 @@
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
@@ -6,9 +5,9 @@ from uuid import UUID
 import jwt
 import pytest
 import uuid6
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from config.settings import STACK_ENVIRONMENT, Settings, get_settings
+from config.settings import STACK_ENVIRONMENT, Settings
 from intake.auth import verify
 from models.organization import load_tenant
 from models.session import Database
@@ -16,20 +15,7 @@ from ops.cli import app
 from ops.port import free_port
 from ops.stack import Stack
 from tests.support.clone import empty_database
-
-
-def genius(*arguments: str, environment: Mapping[str, str]) -> Result:
-    """Run the command in this process: quick; ``test_up.py`` runs the installed one."""
-    get_settings.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("GENIUS_")]:
-            patch.delenv(name)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        try:
-            return CliRunner().invoke(app, arguments)
-        finally:
-            get_settings.cache_clear()
+from tests.support.in_process import genius
 
 
 def created_organization(environment: Mapping[str, str], *options: str) -> str:

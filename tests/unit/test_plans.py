@@ -23,7 +23,7 @@ def test_features_and_limits_are_added_to_the_plans() -> None:
 def test_a_pause_is_kept_among_the_overrides() -> None:
     assert not any(plan.paused or plan.paused_kinds for plan in PLANS.values())
     terms = terms_of("enterprise", {"paused": True, "paused_kinds": ["leads.score"]})
-    assert (terms.paused, terms.paused_kinds) == (True, {"leads.score"})
+    assert (terms.paused, terms.paused_kinds) == (True, frozenset({"leads.score"}))
 
 
 @pytest.mark.parametrize("overrides", [{"weight": 0}, {"cap": 0}, {"wait": 1}, {"paused": 3}])
