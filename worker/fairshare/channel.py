@@ -31,7 +31,7 @@ from worker.fairshare.queue import (
     read_reserved,
     reserve_arguments,
 )
-from worker.fairshare.script import load
+from worker.fairshare.script import Argument, load
 from worker.fairshare.signal import Signal
 
 logger = logging.getLogger(__name__)
@@ -69,8 +69,10 @@ class Channel(ChannelBase):
         self._no_ack: set[str] = set()
         self._average = 0.0
         self._ack_client: Redis | None = None
+        self._lanes: dict[str, FairQueue] = {}
         super().__init__(*args, **kwargs)
         self.options = Options.of(self.connection.client.transport_options)
+        self.policy = self.options.policy
         self.handlers = {"BRPOP": self._brpop_read, "LISTEN": self._receive, BUFFER: self.deliver}
 
     # -- publishing
@@ -112,11 +114,16 @@ class Channel(ChannelBase):
         """A client that adds no prefix: the lane's keys bring it already."""
         if self._ack_client is None or self._ack_client.connection_pool is not self.pool:
             self._ack_client = Redis(connection_pool=self.pool)
+            self._lanes.clear()
         return self._ack_client
 
     def lane(self, queue: str) -> FairQueue:
         """Return the fair-share queue behind *queue*."""
-        return FairQueue(self.plain_client, queue, self.global_keyprefix, self.options.policy)
+        client = self.plain_client
+        lane = self._lanes.get(queue)
+        if lane is None:
+            lane = self._lanes[queue] = FairQueue(client, queue, self.global_keyprefix, self.policy)
+        return lane
 
     def _get(self, queue: str) -> dict[str, Any]:
         jobs = self.lane(queue).reserve(1)
@@ -174,7 +181,7 @@ class Channel(ChannelBase):
             lambda: Keeper(
                 Redis(connection_pool=self._get_pool()),
                 prefix=self.global_keyprefix,
-                policy=self.options.policy,
+                policy=self.policy,
                 patience=PATIENCE,
             ),
         )
@@ -251,11 +258,15 @@ class Channel(ChannelBase):
         self._carried = self.keeper.take_ends()
         commands = []
         for lane, ends in by_lane(self._carried).items():
-            arguments = ["", self.options.max_tries, *(value for end in ends for value in end.arguments())]
+            arguments: list[Argument] = [
+                "",
+                self.options.max_tries,
+                *(value for end in ends for value in end),
+            ]
             commands.append(load(FINISH).command([self.lane(lane).keys.base], arguments))
         keys = [self.lane(lane).keys.base for lane in self._asked]
         count = max(1, self._wanted())
-        commands.append(load(RESERVE).command(keys, reserve_arguments(self.options.policy, count)))
+        commands.append(load(RESERVE).command(keys, reserve_arguments(self.policy, count)))
         self._awaited = [FINISH] * (len(commands) - 1) + [RESERVE]
         return commands
 
@@ -359,7 +370,7 @@ class Channel(ChannelBase):
         """Note how a job ended, and how long jobs take."""
         used = self.keeper.end(tag, outcome)
         if used:
-            self._average += (used - self._average) / (2 if used > self._average else 8)
+            self._average += (used - self._average) / 8
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - Kombu's signature
         self.job_ended(message.delivery_tag, Outcome.RETRY)

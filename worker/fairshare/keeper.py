@@ -17,7 +17,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker.fairshare.queue import FairQueue, Finish, Outcome, Policy, Renewal, Reserved
+from worker.fairshare.queue import FairQueue, Outcome, Policy, Renewal, Reserved
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class Held:
     """Set once nobody but the job itself knows the message."""
 
 
-End = tuple[str, Finish]
-"""A lane, and how one of its leases ends."""
+End = tuple[str, tuple[str, str, int, int]]
+"""A lane, and how one of its leases ends, as ``finish.lua`` reads it."""
 
 
 class Keeper:
@@ -144,8 +144,8 @@ class Keeper:
         if not ends:
             return
         try:
-            for lane, finishes in by_lane(ends).items():
-                self._queue(lane).finish(finishes)
+            for lane, rows in by_lane(ends).items():
+                self._queue(lane).finish_rows(rows)
         except (RedisError, OSError):
             self.put_back(ends)
             raise
@@ -164,7 +164,7 @@ class Keeper:
     def _add_end(self, held: Held, outcome: Outcome, used: float) -> None:
         if not self._ends:
             self._ends_since = monotonic()
-        self._ends.append((held.lane, Finish(held.token, outcome, timedelta(seconds=used))))
+        self._ends.append((held.lane, (held.token, outcome.value, round(used * 1_000_000), 0)))
 
     def _queue(self, lane: str) -> FairQueue:
         return FairQueue(self._client, lane, self._prefix, self._policy)
@@ -254,11 +254,11 @@ class Keeper:
             logger.warning("a lease was lost, its job may run a second time elsewhere: lane %s", held.lane)
 
 
-def by_lane(ends: Iterable[End]) -> dict[str, list[Finish]]:
+def by_lane(ends: Iterable[End]) -> dict[str, list[tuple[str, str, int, int]]]:
     """Sort ends by their lanes."""
-    lanes: dict[str, list[Finish]] = {}
-    for lane, finish in ends:
-        lanes.setdefault(lane, []).append(finish)
+    lanes: dict[str, list[tuple[str, str, int, int]]] = {}
+    for lane, row in ends:
+        lanes.setdefault(lane, []).append(row)
     return lanes
 
 

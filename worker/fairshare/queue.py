@@ -255,8 +255,11 @@ class FairQueue:
 
     def finish(self, ends: Sequence[Finish]) -> list[Finished]:
         """End leases and correct what was charged to the time really used."""
-        rows = [end.arguments() for end in ends]
-        return [Finished(code) for code in self._in_chunks("finish", (self.policy.max_tries,), rows)]
+        return [Finished(code) for code in self.finish_rows([end.arguments() for end in ends])]
+
+    def finish_rows(self, rows: Sequence[tuple[Argument, ...]]) -> list[int]:
+        """End leases spelled as ``finish.lua`` reads them."""
+        return list(self._in_chunks("finish", (self.policy.max_tries,), rows))
 
     def renew(self, renewals: Sequence[Renewal]) -> list[bool]:
         """Keep leases and charge what their jobs used so far; False is a lease that was lost."""

@@ -5,6 +5,9 @@ from celery import chain, chord, group, signature
 
 from tests.integration.fairshare.plain_app import PlainApp
 from tests.support.wait import wait_until
+from worker.fairshare.errors import BacklogFullError
+from worker.fairshare.message import task_message
+from worker.fairshare.queue import Entry
 
 POOLS = ("solo", "threads", "prefork")
 TASKS = "tests.integration.fairshare.plain_tasks"
@@ -113,3 +116,24 @@ def test_a_message_with_the_same_id_is_queued_once(plain_app: PlainApp) -> None:
     plain_app.work("a/last")
     wait_until(lambda: "a/last" in plain_app.done())
     assert plain_app.done().count("a/once") == 1
+
+
+def test_a_ready_made_message_runs_like_any_other(plain_app: PlainApp) -> None:
+    plain_app.worker()
+    message = task_message(
+        "celery", f"{TASKS}.work", task_id="made-1", args=["a/made", 0.0], headers={"tenant": "a"}
+    )
+    plain_app.lane().enqueue([Entry("made-1", message, "a", "work")])
+    wait_until(lambda: plain_app.done() == ["a/made"])
+    wait_until(lambda: plain_app.left() == 0)
+
+
+def test_a_full_backlog_is_told_to_the_publisher(plain_app: PlainApp) -> None:
+    fair = {"fair": {"max_backlog": 2}}
+    for i in range(2):
+        plain_app.work(f"a/{i}", headers=fair)
+    with pytest.raises(BacklogFullError) as refused:
+        plain_app.work("a/2", headers=fair)
+    assert refused.value.tenant == "a"
+    plain_app.work("b/0", headers=fair)
+    assert plain_app.left() == 3
