@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from intake.auth import Caller
@@ -11,8 +11,10 @@ from intake.lock import one_at_a_time
 from models.base import SoftDeleteMixin
 
 
-def make_room(session: Session, caller: Caller, meter: str, table: type[SoftDeleteMixin]) -> None:
-    """Refuse one more row of *table* when the plan's limit of *meter* is reached.
+def make_room(
+    session: Session, caller: Caller, meter: str, table: type[SoftDeleteMixin], *only: ColumnElement[bool]
+) -> None:
+    """Refuse one more row of *table* (counting *only* some) when the plan's limit of *meter* is reached.
 
     Takes a lock that ends with the transaction: of two who create at once the second counts the first's row.
 
@@ -23,10 +25,10 @@ def make_room(session: Session, caller: Caller, meter: str, table: type[SoftDele
     if limit is None:
         return
     one_at_a_time(session, caller.tenant.organization_id, meter)
-    if count(session, table) >= limit.ceiling:
+    if count(session, table, *only) >= limit.ceiling:
         raise limit_exceeded(meter, limit.amount)
 
 
-def count(session: Session, table: type[Any]) -> int:
+def count(session: Session, table: type[Any], *only: ColumnElement[bool]) -> int:
     """Return how many live rows the tenant has."""
-    return session.scalars(select(func.count()).select_from(table)).one()
+    return session.scalars(select(func.count()).select_from(table).where(*only)).one()

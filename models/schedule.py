@@ -77,9 +77,18 @@ class Schedule(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             "buffered_nominal",
             postgresql_where=text("buffered_nominal IS NOT NULL AND NOT paused"),
         ),
+        Index(
+            "uq_schedules_organization_id_platform",
+            "organization_id",
+            "platform",
+            unique=True,
+            postgresql_where=text("platform IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": "70"}},
     )
 
+    platform: Mapped[str | None]
+    """Which of the platform's own duties it is: the tenant neither sees it nor pays for its jobs."""
     name: Mapped[str]
     kind: Mapped[str]
     payload: Mapped[dict[str, Any]]

@@ -210,7 +210,8 @@ def _job_or_refusal(schedule: Schedule, tenant: Tenant | None) -> Mapping[str, A
         return Refusal(RunReason.KIND, f"there is no kind {schedule.kind} any more")
     if kind.feature and not tenant.terms.offers(kind.feature):
         return Refusal(RunReason.FEATURE, str(FeatureNotInPlanError(kind.feature, tenant.plan)))
-    if timing_of(schedule).shortest_gap() < tenant.terms.shortest_schedule:
+    gated = schedule.platform is None
+    if gated and timing_of(schedule).shortest_gap() < tenant.terms.shortest_schedule:
         minutes = tenant.terms.shortest_schedule // timedelta(minutes=1)
         return Refusal(
             RunReason.INTERVAL, f"the plan {tenant.plan} runs a schedule every {minutes} min at most"

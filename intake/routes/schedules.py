@@ -82,7 +82,7 @@ def create(
     caller.require(permission)
     schedule = new_schedule(caller, body)
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        make_room(session, caller, "schedules", Schedule)
+        make_room(session, caller, "schedules", Schedule, Schedule.platform.is_(None))
         session.add(schedule)
         session.flush()
         session.refresh(schedule)
@@ -215,7 +215,7 @@ def delete(request: Request, caller: AnyCaller, schedule_id: UUID) -> None:
 
 
 def _find(session: Session, schedule_id: UUID, *, lock: bool = False) -> Schedule:
-    query = select(Schedule).where(Schedule.id == schedule_id)
+    query = select(Schedule).where(Schedule.id == schedule_id, Schedule.platform.is_(None))
     found = session.scalars(query.with_for_update() if lock else query).one_or_none()
     if found is None:
         raise NotFoundError("schedule")

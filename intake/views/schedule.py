@@ -88,7 +88,7 @@ def next_runs(schedule: Schedule, count: int) -> list[NextRun]:
 
 def list_schedules(session: Session, *, before: UUID | None, limit: int) -> Sequence[Schedule]:
     """Return schedules, newest first."""
-    query = select(Schedule)
+    query = select(Schedule).where(Schedule.platform.is_(None))
     if before is not None:
         query = query.where(Schedule.id < before)
     return session.scalars(query.order_by(Schedule.id.desc()).limit(limit)).all()

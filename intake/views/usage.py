@@ -1,6 +1,7 @@
 """What a tenant has used of its plan."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,13 +16,13 @@ from models.social import SocialAccount
 from models.usage import QuotaPeriod, billing_period
 from models.user import User
 
-COUNTED = {
-    "campaigns": Campaign,
-    "schedules": Schedule,
-    "social_accounts": SocialAccount,
-    "users": User,
+COUNTED: dict[str, tuple[Any, ...]] = {
+    "campaigns": (Campaign,),
+    "schedules": (Schedule, Schedule.platform.is_(None)),
+    "social_accounts": (SocialAccount,),
+    "users": (User,),
 }
-"""Meters that count what there is, whatever the period."""
+"""Meters that count what there is, whatever the period: table and which rows."""
 PERIODIC = ("jobs_month", "leads_scored_month", "posts_month", "worker_seconds_month")
 """Meters that start again with each period."""
 
@@ -47,7 +48,7 @@ class UsageView(View):
 def read_usage(session: Session, tenant: Tenant) -> UsageView:
     """Return what is used in the period of now."""
     period = billing_period(tenant.billing_anchor, time_zone=tenant.time_zone, at=datetime.now(UTC))
-    used = {meter: (count(session, table), 0) for meter, table in COUNTED.items()}
+    used = {meter: (count(session, *rows), 0) for meter, rows in COUNTED.items()}
     used |= dict.fromkeys(PERIODIC, (0, 0)) | _of_period(session, period.start)
     return UsageView(
         plan=tenant.plan,

@@ -17,6 +17,25 @@ BEGIN
         WHERE run.organization_id = tenant AND run.schedule_id = schedule AND run.open);
 END $$;
 
+-- Records a job of the platform's own: like app.submit_jobs, but it takes nothing of the tenant's quota.
+CREATE FUNCTION app.record_platform_job(tenant uuid, made uuid, job jsonb, due timestamptz, request text)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH recorded AS (
+        INSERT INTO public.jobs AS recorded (
+            organization_id, id, kind, lane, state, payload, priority, max_attempts, attempts_per_life, run_at,
+            request_id)
+        SELECT tenant, made, job ->> 'kind', job ->> 'lane', CASE WHEN due > now() THEN 'scheduled' ELSE 'queued' END,
+            job -> 'payload', (job ->> 'priority')::smallint, (job ->> 'max_attempts')::integer,
+            (job ->> 'max_attempts')::integer, due, request
+        RETURNING recorded.state, recorded.priority
+    ), boxed AS (
+        INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at)
+        SELECT tenant, made, 0, job ->> 'kind', job ->> 'lane', recorded.priority, due FROM recorded
+    )
+    INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
+    SELECT tenant, made, app.uuid7(), 0, recorded.state FROM recorded
+$$;
+
 -- Records that a moment fired, together with its job. Answers the job's id; NULL: the moment has its job already.
 -- A moment that was skipped, missed or buffered fires after all. Raises what app.submit_jobs raises.
 CREATE FUNCTION app.record_run(
@@ -36,6 +55,13 @@ BEGIN
     WHERE run.state <> 'fired';
     IF NOT FOUND THEN
         RETURN NULL;
+    END IF;
+    IF EXISTS (
+        SELECT FROM public.schedules AS held
+        WHERE held.organization_id = tenant AND held.id = schedule AND held.platform IS NOT NULL
+    ) THEN
+        PERFORM app.record_platform_job(tenant, made, job, due, 'schedule/' || schedule);
+        RETURN made;
     END IF;
     PERFORM FROM app.submit_jobs(
         seal => NULL, ids => ARRAY[made], kinds => ARRAY[job ->> 'kind'], lanes => ARRAY[job ->> 'lane'],

@@ -34,6 +34,7 @@ def _create_schedules() -> None:
         "schedules",
         sa.Column("organization_id", sa.Uuid, organization, nullable=False),
         sa.Column("id", sa.Uuid, server_default=sa.text("app.uuid7()"), nullable=False),
+        sa.Column("platform", sa.Text),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("payload", JSONB, nullable=False),
@@ -71,6 +72,13 @@ def _create_schedules() -> None:
         "schedules",
         ["buffered_nominal"],
         postgresql_where=sa.text("buffered_nominal IS NOT NULL AND NOT paused"),
+    )
+    op.create_index(
+        "uq_schedules_organization_id_platform",
+        "schedules",
+        ["organization_id", "platform"],
+        unique=True,
+        postgresql_where=sa.text("platform IS NOT NULL"),
     )
 
 

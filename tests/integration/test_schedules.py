@@ -20,6 +20,7 @@ from models.job import Job
 from models.organization import Organization, Tenant
 from models.schedule import Schedule, ScheduleRun
 from models.session import Database, RelayDatabase, call, relay_session, tenant_session
+from tasks.recurring import install
 from tests.support import outcome
 from tests.support.kinds import LEAVE_CAMPAIGN
 from worker import fire
@@ -310,6 +311,23 @@ def test_what_was_computed_from_an_older_schedule_does_not_fire(
     assert tick(NOON) == Round(fired=1)
 
 
+def test_a_schedule_that_another_beat_moved_on_is_not_moved_back(
+    database: Database, tenant: Tenant, tick: Tick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(database, tenant, overlap="allow_all")
+    compute = fire._firing  # noqa: SLF001 - the moment between reading and firing
+
+    def be_overtaken(schedule: Schedule, *rest: Any, **more: Any) -> Any:
+        patch.undo()
+        assert tick(NOON + 2 * MINUTE) == Round(fired=3)
+        return compute(schedule, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fire, "_firing", be_overtaken)
+        assert tick(NOON) == Round()
+    assert the_schedule(database, tenant).next_nominal == NOON + 3 * MINUTE
+
+
 def test_a_schedule_that_another_beat_holds_is_left_alone(
     database: Database, tenant: Tenant, tick: Tick
 ) -> None:
@@ -457,6 +475,27 @@ def test_a_batch_that_is_full_says_there_is_more(
         make(database, tenant)
     assert tick(NOON) == Round(fired=2, more=True)
     assert tick(NOON) == Round(fired=1)
+
+
+def test_the_platforms_own_work_recurs_without_touching_quota_or_limits(
+    database: Database, organization: Callable[..., Tenant], tick: Tick
+) -> None:
+    app.loader.import_default_modules()  # as beat does
+    tenant = organization(plan="starter")
+    assert sorted(install(database, tenant)) == ["quota", "retention", "rollup"]
+    assert install(database, tenant) == []
+    with tenant_session(database, tenant.organization_id) as session:
+        for schedule in session.scalars(select(Schedule)):
+            schedule.starts_at = schedule.next_nominal = NOON
+            schedule.cron = schedule.cron and "0 12 * * *"
+            schedule.catch_up_seconds = 60
+    assert tick(NOON) == Round(fired=3)
+
+    with tenant_session(database, tenant.organization_id) as session:
+        jobs = session.scalars(select(Job)).all()
+    assert {job.kind for job in jobs} == {"analytics.rollup", "quota.account", "system.retention"}
+    assert {job.state for job in jobs} == {"queued"}
+    assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}
 
 
 ZONES = (

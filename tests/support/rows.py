@@ -65,8 +65,9 @@ def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
         "schedule_runs": {
             "schedule_id": ids["schedule"],
             "nominal_time": MOMENT,
-            "state": "missed",
+            "state": "fired",
             "trigger": "schedule",
+            "job_id": ids["job"],
         },
     }
 

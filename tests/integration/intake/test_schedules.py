@@ -13,6 +13,7 @@ from models.job import Job
 from models.organization import Tenant
 from models.schedule import Schedule
 from models.session import Database, RelayDatabase, open_relay_database, tenant_session
+from tasks.recurring import install
 from tests.integration.intake.problems import fields, refused
 from worker.app import app
 from worker.fire import fire_due
@@ -331,6 +332,20 @@ def test_a_deleted_schedule_is_gone_and_its_jobs_stay(
 
     fire_due(relay, database, Publisher(settings), now=datetime.now(UTC) + timedelta(days=2))
     assert len(client.get("/api/v1/jobs", headers=as_acme).json()["items"]) == 1
+
+
+def test_the_platforms_own_schedules_are_neither_seen_nor_counted(
+    client: httpx.Client, acme: Tenant, as_acme: Headers, database: Database
+) -> None:
+    install(database, acme)
+    with tenant_session(database, acme.organization_id) as session:
+        [one, *_] = session.scalars(select(Schedule.id)).all()
+    assert client.get(URL, headers=as_acme).json()["items"] == []
+    refused(client.get(f"{URL}/{one}", headers=as_acme), 404)
+    refused(client.delete(f"{URL}/{one}", headers=as_acme), 404)
+    usage = client.get("/api/v1/usage", headers=as_acme).json()
+    [counted] = [meter for meter in usage["meters"] if meter["meter"] == "schedules"]
+    assert (counted["used"], counted["limit"]) == (0, 100)
 
 
 def test_what_a_beat_missed_is_shown_and_can_be_backfilled(

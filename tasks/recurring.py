@@ -1,0 +1,80 @@
+"""The platform's own recurring work: what every organization has done for it, by schedules like any other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy.dialects.postgresql import insert
+
+from models.organization import Tenant
+from models.schedule import Overlap, Schedule
+from models.session import Database, tenant_session
+from tasks.catalog import ACCOUNT_QUOTA, RETENTION, ROLLUP
+from tasks.payloads import AccountQuota, Nothing, Rollup
+from worker.job import JobKind
+from worker.schedule import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One job that recurs for every organization, by its own clock."""
+
+    name: str
+    """Fixed for ever: schedules that exist carry it."""
+    kind: JobKind[Any]
+    payload: BaseModel
+    jitter: timedelta
+    """Spreads the organizations, who would all begin at once."""
+    catch_up: timedelta
+    cron: str | None = None
+    interval: timedelta | None = None
+
+
+HOUR = timedelta(hours=1)
+DUTIES = (
+    Duty(
+        "rollup",
+        ROLLUP,
+        Rollup(),
+        interval=timedelta(minutes=15),
+        jitter=timedelta(minutes=14),
+        catch_up=timedelta(minutes=15),
+    ),
+    Duty("quota", ACCOUNT_QUOTA, AccountQuota(), cron="0 2 * * *", jitter=HOUR, catch_up=20 * HOUR),
+    Duty("retention", RETENTION, Nothing(), cron="0 4 * * *", jitter=HOUR, catch_up=20 * HOUR),
+)
+"""The relay recurs too, but belongs to no organization: beat runs it itself."""
+
+
+def install(database: Database, tenant: Tenant, duties: Sequence[Duty] = DUTIES) -> list[str]:
+    """Give the organization the schedules it lacks; return their names. Safe to repeat, also at once."""
+    now = datetime.now(UTC)
+    statement = (
+        insert(Schedule)
+        .values([_row(tenant, duty, now) for duty in duties])
+        .on_conflict_do_nothing()
+        .returning(Schedule.platform)
+    )
+    with tenant_session(database, tenant.organization_id) as session:
+        return [name for name in session.scalars(statement) if name is not None]
+
+
+def _row(tenant: Tenant, duty: Duty, now: datetime) -> dict[str, Any]:
+    timing = Timing(duty.cron, duty.interval, tenant.time_zone, now)
+    return {
+        "organization_id": tenant.organization_id,
+        "platform": duty.name,
+        "name": duty.name,
+        "kind": duty.kind.name,
+        "payload": duty.payload.model_dump(mode="json"),
+        "cron": duty.cron,
+        "interval_seconds": None if duty.interval is None else int(duty.interval.total_seconds()),
+        "time_zone": tenant.time_zone,
+        "starts_at": now,
+        "jitter_seconds": int(duty.jitter.total_seconds()),
+        "overlap": Overlap.SKIP,
+        "catch_up_seconds": int(duty.catch_up.total_seconds()),
+        "next_nominal": timing.next_after(now),
+    }
