@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
-from ops.commands import demo, doctor, jobs, migrate, org, tenant, token, top, up
+from ops.commands import demo, doctor, jobs, migrate, org, simulate, tenant, token, top, up
 from ops.error import OperatorError
 
 UNREACHABLE = "Postgres does not answer as configured: {reason}\nRun `genius doctor` to see what is wrong."
@@ -53,3 +53,4 @@ app.command()(token.token)
 app.command()(jobs.jobs)
 app.command()(top.top)
 app.command()(doctor.doctor)
+app.command(name="simulate")(simulate.simulate_workload)

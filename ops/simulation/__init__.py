@@ -1,0 +1,1 @@
+"""Replay a workload against other weights and caps before they are applied."""
