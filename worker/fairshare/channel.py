@@ -18,7 +18,7 @@ from worker.fairshare.batch import PublishBatch
 from worker.fairshare.errors import BacklogFullError
 from worker.fairshare.keeper import End, Keeper, by_lane, keeper_of
 from worker.fairshare.kombu_base import ChannelBase, SentinelChannelBase
-from worker.fairshare.message import decode, entry_of
+from worker.fairshare.message import delivery_of, entry_of
 from worker.fairshare.options import OPTION_NAMES, Options
 from worker.fairshare.poller import BUFFER
 from worker.fairshare.qos import QoS
@@ -131,7 +131,7 @@ class Channel(ChannelBase):
             raise Empty
         (tag,) = self.keeper.take(jobs)
         self.keeper.begin(tag)
-        return self._payload(tag, jobs[0])
+        return delivery_of(jobs[0], tag)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Kombu's signature
         """Get one message at once, or None."""
@@ -167,15 +167,8 @@ class Channel(ChannelBase):
     def keeper(self) -> Keeper:
         """The leases of this process on this broker."""
         client = self.connection.client
-        identity = (
-            client.hostname,
-            client.port,
-            client.virtual_host,
-            client.userid,
-            tuple(client.alt or ()),
-            self.global_keyprefix,
-            self.options,
-        )
+        server = (client.hostname, client.port, client.virtual_host, client.userid, tuple(client.alt or ()))
+        identity = (*server, self.global_keyprefix, self.options)
         return keeper_of(
             identity,
             lambda: Keeper(
@@ -346,7 +339,7 @@ class Channel(ChannelBase):
             self.keeper.end(tag, Outcome.UNSTARTED)
             return
         try:
-            payload = self._payload(tag, job)
+            payload = delivery_of(job, tag)
         except (ValueError, KeyError, TypeError):
             logger.critical(
                 "a message of lane %s cannot be read and is dropped: %r", job.lane, job.message[:1000]
@@ -356,15 +349,6 @@ class Channel(ChannelBase):
         if job.lane in self._no_ack:
             self.keeper.end(tag, Outcome.ACK)
         self.connection._deliver(payload, job.lane)  # noqa: SLF001 - as Kombu's channels do
-
-    def _payload(self, tag: str, job: Reserved) -> dict[str, Any]:
-        """Return the message as it was published, except that its tag names this lease."""
-        payload = decode(job.message)
-        payload["properties"]["delivery_tag"] = tag
-        if job.tries:
-            payload["headers"]["redelivered"] = True
-            payload["properties"].setdefault("delivery_info", {})["redelivered"] = True
-        return payload
 
     def job_ended(self, tag: str, outcome: Outcome) -> None:
         """Note how a job ended, and how long jobs take."""
@@ -399,17 +383,13 @@ class Channel(ChannelBase):
         self._closing = True
         self._settle()
         self._in_poll = None  # a bell that is awaited is left: the connection goes
-        cycle = self.connection.cycle
+        cycle, keeper = self.connection.cycle, self.__dict__.get("keeper")
         super().close()
         with contextlib.suppress(RedisError, OSError):
-            self.keeper_flush()
+            if keeper is not None:
+                keeper.flush()
         cycle.forget_buffer(self)
         self.signal.close()
-
-    def keeper_flush(self) -> None:
-        """Tell the server what ended while the channel closed."""
-        if "keeper" in self.__dict__:
-            self.keeper.flush()
 
 
 class SentinelChannel(Channel, SentinelChannelBase):

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from kombu.utils.json import dumps, loads
 
-from worker.fairshare.queue import Entry, TenantSettings
+from worker.fairshare.queue import Entry, Reserved, TenantSettings
 
 DEFAULT_TENANT = "default"
 TYPED = b'"__type__"'
@@ -26,6 +26,16 @@ def decode(raw: bytes) -> dict[str, Any]:
     """Read a stored message."""
     message: dict[str, Any] = loads(raw.decode()) if TYPED in raw else orjson.loads(raw)
     return message
+
+
+def delivery_of(job: Reserved, tag: str) -> dict[str, Any]:
+    """Return the message as it was published, except that its delivery tag names this lease."""
+    payload = decode(job.message)
+    payload["properties"]["delivery_tag"] = tag
+    if job.tries:
+        payload["headers"]["redelivered"] = True
+        payload["properties"].setdefault("delivery_info", {})["redelivered"] = True
+    return payload
 
 
 def entry_of(message: dict[str, Any], defaults: TenantSettings) -> Entry:
