@@ -58,6 +58,8 @@ class RunReason(StrEnum):
     """The kind takes no such payload any more."""
     KIND = "kind"
     """There is no such kind any more."""
+    TIMING = "timing"
+    """Its cron or time zone is not understood any more; it rests until it is changed."""
 
 
 class Schedule(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):

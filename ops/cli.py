@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
-from ops.commands import demo, doctor, jobs, migrate, org, simulate, tenant, token, top, up
+from ops.commands import demo, doctor, jobs, migrate, org, schedules, simulate, tenant, token, top, up
 from ops.error import OperatorError
 
 UNREACHABLE = "Postgres does not answer as configured: {reason}\nRun `genius doctor` to see what is wrong."
@@ -49,6 +49,7 @@ app.command()(demo.demo)
 app.command()(migrate.migrate)
 app.add_typer(org.app, name="org")
 app.add_typer(tenant.app, name="tenant")
+app.add_typer(schedules.app, name="schedules")
 app.command()(token.token)
 app.command()(jobs.jobs)
 app.command()(top.top)

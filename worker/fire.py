@@ -20,10 +20,10 @@ from sqlalchemy import func, select
 from models.job import Job, JobState
 from models.organization import OrganizationStatus, Tenant, load_tenant
 from models.schedule import RunReason, RunState, RunTrigger, Schedule, ScheduleRun
-from models.session import DATABASE_ERRORS, Database, RelayDatabase, call, relay_session, tenant_session
+from models.session import Database, RelayDatabase, call, relay_session, tenant_session
 from worker.job import KINDS, JobKind, Lane
 from worker.publish import Publisher, Waiting, publish_recorded
-from worker.schedule import Timing, due_runs, jittered
+from worker.schedule import Due, DueRun, Timing, TimingError, due_runs, jittered
 from worker.submit import FeatureNotInPlanError, quota_now, translated
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ def fire_due(
     for organization_id, schedule_ids in _apportioned(due):
         try:
             outcomes += _fire_together(database, publisher, organization_id, schedule_ids, now=moment)
-        except DATABASE_ERRORS as error:
+        except Exception as error:  # whatever is wrong with one organization stops no other
             log.warning(
                 "firing schedules failed",
                 organization_id=str(organization_id),
@@ -180,14 +180,16 @@ def _fire_together(
 
 def _firing(schedule: Schedule, tenant: Tenant | None, *, now: datetime) -> Mapping[str, Any]:
     """Return what the database needs to settle *schedule*."""
-    due = due_runs(
-        timing_of(schedule),
-        schedule.next_nominal,
-        now=now,
-        catch_up=timedelta(seconds=schedule.catch_up_seconds),
-    )
+    job: Mapping[str, Any] | Refusal
+    try:
+        timing_of(schedule).check()
+    except TimingError as error:  # the time zone was abolished, say
+        due, job = _last(schedule, now=now), Refusal(RunReason.TIMING, f"{error.field} {error}")
+    else:
+        catch_up = timedelta(seconds=schedule.catch_up_seconds)
+        due = due_runs(timing_of(schedule), schedule.next_nominal, now=now, catch_up=catch_up)
+        job = _job_or_refusal(schedule, tenant)
     jitter = timedelta(seconds=schedule.jitter_seconds)
-    job = _job_or_refusal(schedule, tenant)
     return {
         "id": schedule.id,
         "revision": schedule.revision,
@@ -199,6 +201,13 @@ def _firing(schedule: Schedule, tenant: Tenant | None, *, now: datetime) -> Mapp
         ],
         **({"refusal": job.reason, "detail": job.detail} if isinstance(job, Refusal) else {"job": job}),
     }
+
+
+def _last(schedule: Schedule, *, now: datetime) -> Due:
+    """Return the moment that is known, and none after it."""
+    following = schedule.next_nominal
+    come = following is not None and following <= now
+    return Due((DueRun(following, late=False),) if following and come else (), None)
 
 
 def _job_or_refusal(schedule: Schedule, tenant: Tenant | None) -> Mapping[str, Any] | Refusal:

@@ -19,9 +19,10 @@ from config.settings import Settings
 from models.job import Job
 from models.organization import Organization, Tenant
 from models.schedule import Schedule, ScheduleRun
-from models.session import Database, RelayDatabase, call, relay_session, tenant_session
+from models.session import DATABASE_ERRORS, Database, RelayDatabase, call, relay_session, tenant_session
 from tasks.recurring import install
 from tests.support import outcome
+from tests.support.in_process import genius
 from tests.support.kinds import LEAVE_CAMPAIGN
 from worker import fire
 from worker.app import app
@@ -282,6 +283,16 @@ def test_a_payload_that_the_kind_refuses_is_a_missed_run(
     assert tick(NOON) == Round(fired=1, missed=1)
 
 
+def test_a_time_zone_that_is_known_no_more_is_a_missed_run_and_the_last(
+    database: Database, tenant: Tenant, tick: Tick
+) -> None:
+    make(database, tenant, time_zone="Mars/Olympus")
+    assert tick(NOON) == Round(missed=1)
+    assert runs(database, tenant) == [(0, "missed", "timing")]
+    assert the_schedule(database, tenant).next_nominal is None
+    assert tick(NOON + MINUTE) == Round()
+
+
 def test_a_kind_that_this_beat_does_not_know_is_left_to_the_others_for_an_hour(
     database: Database, tenant: Tenant, tick: Tick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,7 +371,9 @@ def test_firing_is_all_or_nothing(database: Database, tenant: Tenant, tick: Tick
     assert tick(NOON) == Round(fired=1)
 
 
+@pytest.mark.parametrize("defect", [None, KeyError("a defect of ours")], ids=["database", "defect"])
 def test_one_organizations_failure_stops_no_other(
+    defect: Exception | None,
     database: Database,
     organization: Callable[..., Tenant],
     tick: Tick,
@@ -373,6 +386,8 @@ def test_one_organizations_failure_stops_no_other(
 
     def fail(database: Database, organization_id: UUID) -> Tenant | None:
         if organization_id == broken.organization_id:
+            if defect is not None:
+                raise defect
             call(database, organization_id, "no_such_function")
         return load(database, organization_id)
 
@@ -439,7 +454,7 @@ def test_the_relay_passes_although_firing_fails(
     monkeypatch.setattr("worker.scheduler.run_pass", lambda *doors: passes.append(doors))
 
     def fail(*_: object) -> Round:
-        raise fire.DATABASE_ERRORS[0]
+        raise DATABASE_ERRORS[0]
 
     monkeypatch.setattr("worker.scheduler.fire_due", fail)
     assert 0 < scheduler.tick() <= settings.relay_interval.total_seconds()
@@ -496,6 +511,20 @@ def test_the_platforms_own_work_recurs_without_touching_quota_or_limits(
     assert {job.kind for job in jobs} == {"analytics.rollup", "quota.account", "system.retention"}
     assert {job.state for job in jobs} == {"queued"}
     assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}
+
+
+def test_the_command_gives_every_active_organization_what_it_lacks(
+    environment: dict[str, str], organization: Callable[..., Tenant], database: Database
+) -> None:
+    first, second = organization(), organization()
+    organization(status="suspended")
+    install(database, first)
+
+    for made in ("3 schedules made", "0 schedules made"):
+        done = genius("schedules", "install", environment=environment)
+        assert (done.exit_code, done.stdout.strip()) == (0, made), done.stderr
+    with tenant_session(database, second.organization_id) as session:
+        assert len(session.scalars(select(Schedule)).all()) == 3
 
 
 ZONES = (
