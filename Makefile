@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lock clean
+.PHONY: help demo up test check mutants lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -33,6 +33,9 @@ check: $(INSTALLED) ## Check format, lint, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir "$(CACHE)/imports"
+
+mutants: $(INSTALLED) ## Break the fair-share scripts one by one; every break must be found
+	@$(BIN)/python -m tests.mutants.run
 
 lock: $(INSTALLED) ## Renew requirements.lock from pyproject.toml
 	@test -x var/uv/bin/uv || { python3 -m venv var/uv && var/uv/bin/pip install --quiet uv; }

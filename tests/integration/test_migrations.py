@@ -171,10 +171,12 @@ def test_months_get_their_partitions_and_keep_what_lies_in_the_default_one(
 
 def test_ids_made_in_the_database_are_version_7_and_in_order(stack: Stack, template: str) -> None:
     with clone(stack, template) as urls, psycopg.connect(urls.app_url, autocommit=True) as connection:
+        before = uuid6.uuid7()
         made = [connection.execute("SELECT app.uuid7()").fetchone() for _ in range(50)]
+        after = uuid6.uuid7()
     ids = [row[0] for row in made if row is not None]
-    now = uuid6.uuid7()
 
-    assert all(identifier.version == 7 and identifier.variant == now.variant for identifier in ids)
+    assert all(identifier.version == 7 and identifier.variant == before.variant for identifier in ids)
     assert ids == sorted(ids)
-    assert abs((ids[-1].int >> 80) - (now.int >> 80)) < 5_000, "milliseconds since 1970"
+    milliseconds = [identifier.int >> 80 for identifier in (before, *ids, after)]
+    assert milliseconds == sorted(milliseconds), "milliseconds since 1970"
