@@ -9,7 +9,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid6 import uuid7
+from uuid_utils.compat import uuid7
 
 from intake.problem import ProblemError, response
 

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-import uuid6
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -25,6 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, base
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import UserDefinedType
+from uuid_utils.compat import uuid7
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -35,7 +35,7 @@ NAMING = {
 }
 
 NEW_ID = func.app.uuid7()
-"""Default of ids made in the database; Python makes its own with ``uuid6.uuid7``."""
+"""Default of ids made in the database; Python makes its own with ``uuid7``."""
 
 EMPTY_OBJECT = text("'{}'::jsonb")
 EMPTY_LIST = text("'[]'::jsonb")
@@ -94,7 +94,7 @@ class TenantMixin(OrganizationMixin):
     @declared_attr
     @classmethod
     def id(cls) -> Mapped[UUID]:
-        return mapped_column(primary_key=True, default=uuid6.uuid7, server_default=NEW_ID, sort_order=-1)
+        return mapped_column(primary_key=True, default=uuid7, server_default=NEW_ID, sort_order=-1)
 
 
 class CreatedMixin:

@@ -10,7 +10,6 @@ import select
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
-from uuid import UUID
 from weakref import WeakSet
 
 import orjson
@@ -112,7 +111,7 @@ def build_engine(
         pool_recycle=int(RECYCLE_AFTER.total_seconds()),
         pool_use_lifo=True,
         use_native_hstore=False,
-        json_serializer=dump_json,
+        json_serializer=orjson.dumps,
         json_deserializer=orjson.loads,
     )
     event.listen(engine, "connect", _RefuseUnsafe(takes_role=role is not None))
@@ -121,17 +120,6 @@ def build_engine(
     event.listen(engine, "begin", _begin)
     _engines.add(engine)
     return engine
-
-
-def dump_json(value: Any) -> bytes:
-    """Serialise what goes into a JSON column; UUIDs of version 7 are a subclass that orjson does not know."""
-    return orjson.dumps(value, default=_plain)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _with_driver(url: PostgresDsn) -> str:

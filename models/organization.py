@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import uuid6
 from sqlalchemy.orm import Mapped, mapped_column
+from uuid_utils.compat import uuid7
 
 from config.plans import Plan, terms_of
 from models.base import EMPTY_OBJECT, NEW_ID, Base, SoftDeleteMixin, TimestampMixin, one_of
@@ -34,7 +34,7 @@ class Organization(TimestampMixin, SoftDeleteMixin, Base):
     __table_args__ = (one_of("status", OrganizationStatus), one_of("plan", PlanName))
 
     organization_id: Mapped[UUID] = mapped_column(
-        primary_key=True, default=uuid6.uuid7, server_default=NEW_ID, sort_order=-2
+        primary_key=True, default=uuid7, server_default=NEW_ID, sort_order=-2
     )
     name: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=OrganizationStatus.ACTIVE)

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -19,7 +20,7 @@ from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_
 
 from config.settings import Settings, get_settings
 from models.base import Base, SoftDeleteMixin
-from models.connection import BINDING, build_engine, dump_json
+from models.connection import BINDING, build_engine
 from models.registry import load_tables
 from models.seal import Sealer
 
@@ -202,9 +203,9 @@ def _adapt(value: Any) -> Any:
         case Enum():
             return value.value  # psycopg would send a member's name
         case Mapping():
-            return Jsonb(value, dumps=dump_json)
+            return Jsonb(value, dumps=orjson.dumps)
         case list() if any(isinstance(item, Mapping) for item in value):
-            return Jsonb(value, dumps=dump_json)
+            return Jsonb(value, dumps=orjson.dumps)
         case list():
             return [_adapt(item) for item in value]
         case _:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import jwt
-import uuid6
+from uuid_utils.compat import uuid7
 
 from config.settings import Settings
 from intake.auth import ALGORITHM
@@ -28,7 +28,7 @@ def mint_token(  # noqa: PLR0913 - the claims of a token
     """
     now = datetime.now(UTC)
     claims = {
-        "user_id": str(user_id or uuid6.uuid7()),
+        "user_id": str(user_id or uuid7()),
         "organization_id": str(tenant.organization_id),
         "organization_name": tenant.name,
         "subscription_plan": tenant.plan,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import uuid6
+from uuid_utils.compat import uuid7
 
 from config.settings import ROOT, Settings, get_settings
 from models.organization import Organization, Tenant, load_tenant
@@ -127,7 +127,7 @@ def organization(database: Database) -> Callable[..., Tenant]:
     """Make organizations: ``organization(plan="starter", name=..., status="active")``."""
 
     def make(*, plan: str = "professional", name: str = "Acme", status: str = "active") -> Tenant:
-        organization_id = uuid6.uuid7()
+        organization_id = uuid7()
         with tenant_session(database, organization_id) as session:
             session.add(Organization(organization_id=organization_id, name=name, plan=plan, status=status))
         tenant = load_tenant(database, organization_id)
@@ -140,7 +140,7 @@ def organization(database: Database) -> Callable[..., Tenant]:
 @pytest.fixture
 def services(test_directory: Path, environment: dict[str, str]) -> Iterator[Services]:
     """Start real worker, beat and intake processes; they end with the test."""
-    directory = test_directory / f"services-{uuid6.uuid7()}"
+    directory = test_directory / f"services-{uuid7()}"
     with ExitStack() as exits:
         yield Services(directory, environment, exits)
 

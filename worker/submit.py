@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-import uuid6
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 from sqlalchemy import select
+from uuid_utils.compat import uuid7
 
 from config.plans import cheapest_with
 from models.job import IdempotencyKey, JobState
@@ -228,7 +228,7 @@ def record(
             database,
             tenant.organization_id,
             "submit_jobs",
-            ids=[uuid6.uuid7() for _ in submissions],
+            ids=[uuid7() for _ in submissions],
             kinds=[each.kind.name for each in submissions],
             lanes=[each.kind.lane.value for each in submissions],
             payloads=[Jsonb(each.payload.model_dump(mode="json")) for each in submissions],

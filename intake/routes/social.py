@@ -3,10 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-import uuid6
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field, HttpUrl, TypeAdapter, UrlConstraints
 from sqlalchemy import func, insert, select, update
+from uuid_utils.compat import uuid7
 
 from intake.allowance import make_room
 from intake.auth import AnyCaller, Caller, allowed
@@ -76,7 +76,7 @@ _places = Cursor(TypeAdapter(UUID))
 )
 def connect(request: Request, caller: Manager, body: Annotated[AccountBody, _account]) -> AccountView:
     organization_id = caller.tenant.organization_id
-    account_id = uuid6.uuid7()
+    account_id = uuid7()
     values = body.model_dump(mode="python", exclude={"access_token", "refresh_token", "server_url"})
     values |= {
         "organization_id": organization_id,
@@ -136,7 +136,7 @@ def disconnect(request: Request, caller: Manager, account_id: UUID) -> None:
     summary="Write a post, and have it published at a time",
 )
 def write(request: Request, caller: Manager, body: Annotated[PostBody, _post]) -> PostView:
-    post_id = uuid6.uuid7()
+    post_id = uuid7()
     _draft(request, caller, body, post_id)
     if body.scheduled_at is not None:
         _schedule(request, caller, body, post_id)

@@ -17,7 +17,7 @@ def upgrade() -> None:
     _create_jobs()
     _create_side_tables()
     _create_quota()
-    for script in ("jobs_policies", "quota", "jobs", "relay"):
+    for script in ("jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_end", "relay"):
         run_file(f"{script}.sql")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-import uuid6
+from uuid_utils.compat import uuid7
 
 from models.organization import Organization, PlanName, load_tenant
 from models.session import tenant_session
@@ -36,7 +36,7 @@ def create(
     ] = None,
 ) -> None:
     """Make an organization and print its id, and nothing else."""
-    organization_id = identity or uuid6.uuid7()
+    organization_id = identity or uuid7()
     with database_in_force() as database:
         if load_tenant(database, organization_id) is not None:
             raise OrganizationExistsError(organization_id)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import uuid6
+from uuid_utils.compat import uuid7
 
 from config.settings import Settings
 from models.organization import Organization, load_tenant
@@ -23,7 +23,7 @@ SCORE_JOB = {"kind": "leads.score", "payload": {"all": True, "limit": LEADS_PER_
 
 def join(member: Member, *, database: Database, settings: Settings, intake_url: str) -> Participant:
     """Create the organization and hand it a token."""
-    organization_id = uuid6.uuid7()
+    organization_id = uuid7()
     with tenant_session(database, organization_id) as session:
         session.add(
             Organization(organization_id=organization_id, name=member.name, plan=member.plan, time_zone="UTC")

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import jwt
 import pytest
-import uuid6
 from typer.testing import CliRunner
+from uuid_utils.compat import uuid7
 
 from config.settings import STACK_ENVIRONMENT, Settings
 from intake.auth import verify
@@ -33,7 +33,7 @@ def test_an_organization_is_made_and_only_its_id_printed(
 
 
 def test_an_organization_takes_the_id_it_is_given_once(environment: dict[str, str]) -> None:
-    wanted = str(uuid6.uuid7())
+    wanted = str(uuid7())
     assert created_organization(environment, "--id", wanted) == wanted
     again = genius(
         "org", "create", "--name", "B", "--plan", "starter", "--id", wanted, environment=environment
@@ -49,9 +49,9 @@ def test_an_organization_takes_the_id_it_is_given_once(environment: dict[str, st
         (("org", "create", "--name", "A", "--plan", "platinum"), "platinum"),
         (("org", "create", "--plan", "starter"), "--name"),
         (("token", "--org", "nonsense"), "--org"),
-        (("token", "--org", str(uuid6.uuid7()), "--permissions", "fly"), "fly"),
-        (("token", "--org", str(uuid6.uuid7()), "--ttl", "0"), "--ttl"),
-        (("jobs", "--org", str(uuid6.uuid7()), "--state", "lost"), "lost"),
+        (("token", "--org", str(uuid7()), "--permissions", "fly"), "fly"),
+        (("token", "--org", str(uuid7()), "--ttl", "0"), "--ttl"),
+        (("jobs", "--org", str(uuid7()), "--state", "lost"), "lost"),
         (("dance",), "dance"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_token_lists_the_permissions_asked_for(settings: Settings, environment
 
 
 def test_no_token_is_minted_for_an_unknown_organization(environment: dict[str, str]) -> None:
-    done = genius("token", "--org", str(uuid6.uuid7()), environment=environment)
+    done = genius("token", "--org", str(uuid7()), environment=environment)
     assert done.exit_code == 1
     assert done.stdout == ""
     assert "genius org create" in done.stderr

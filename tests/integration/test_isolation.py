@@ -6,10 +6,10 @@ from typing import Any
 
 import psycopg
 import pytest
-import uuid6
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import Table
+from uuid_utils.compat import uuid7
 
 from ops.stack import Stack
 from tests.support.attack import Raw, Site, bind, refused, two_tenants
@@ -90,8 +90,8 @@ def _fresh(name: str, value: Any) -> Any:
     if isinstance(value, dict | list) and name != "tags":
         return Jsonb(value)
     if name in ("id", "job_id"):
-        return uuid6.uuid7()
-    return uuid6.uuid7().hex if name in ("key", "external_id", "email_norm", "handle", "rollup") else value
+        return uuid7()
+    return uuid7().hex if name in ("key", "external_id", "email_norm", "handle", "rollup") else value
 
 
 def _touch(table: Table) -> sql.Composed:

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-import uuid6
 from psycopg.types.json import Jsonb
+from uuid_utils.compat import uuid7
 
 from models.session import call
 from ops.stack import Stack
@@ -46,7 +46,7 @@ def site(stack: Stack, template: str) -> Iterator[Site]:
 
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-ID = uuid6.uuid7()
+ID = uuid7()
 ARGUMENTS: list[tuple[str, Any, Any]] = [
     ("document", {"a": [1, "é", None]}, {"a": [1, "é", None]}),
     ("document", [{"a": 1}, {"b": ID}], [{"a": 1}, {"b": str(ID)}]),

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-import uuid6
+from uuid_utils.compat import uuid7
 
 from models.seal import Sealer, verification_key
 from ops.stack import Stack
@@ -92,7 +92,7 @@ def test_a_binding_ends_with_its_transaction(site: Site) -> None:
 
 
 def test_a_new_secret_leaves_the_old_one_a_day_and_no_longer(site: Site) -> None:
-    old, new = Sealer(uuid6.uuid7().bytes * 2), Sealer(uuid6.uuid7().bytes * 2)
+    old, new = Sealer(uuid7().bytes * 2), Sealer(uuid7().bytes * 2)
     for sealer in (old, new):
         _install(site, sealer)
     assert bound_tenant(site, old.mint(site.mine, MINUTE)) == site.mine

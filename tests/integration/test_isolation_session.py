@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-import uuid6
 from sqlalchemy import delete, event, func, insert, select, text, update
 from sqlalchemy.exc import InvalidRequestError, ProgrammingError
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from models.audit import AuditEntry
 from models.campaign import Campaign
@@ -151,7 +151,7 @@ def test_a_tenant_is_loaded_and_an_absent_or_deleted_one_is_not(site: Site) -> N
     tenant = load_tenant(site.database, site.mine)
     assert tenant is not None
     assert (tenant.organization_id, tenant.name, tenant.plan) == (site.mine, "Acme", "professional")
-    assert load_tenant(site.database, uuid6.uuid7()) is None
+    assert load_tenant(site.database, uuid7()) is None
 
     with tenant_session(site.database, site.mine) as session:
         session.scalars(select(Organization)).one().deleted_at = datetime.now(UTC)

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 import redis
-import uuid6
 from sqlalchemy import select
+from uuid_utils.compat import uuid7
 
 from config.celery import LANES
 from config.settings import Settings
@@ -306,7 +306,7 @@ def test_an_organization_that_does_not_exist_is_named(
     arguments: tuple[str, ...], database: Database, environment: dict[str, str]
 ) -> None:
     assert database
-    unknown: UUID = uuid6.uuid7()
+    unknown: UUID = uuid7()
     verb, *options = arguments
     done = genius("tenant", verb, "--org", str(unknown), *options, environment=environment)
     assert done.exit_code == 1
@@ -324,7 +324,7 @@ def test_an_organization_that_does_not_exist_is_named(
 )
 def test_a_wrong_option_is_named(arguments: tuple[str, ...], complaint: str) -> None:
     verb, *options = arguments
-    done = genius("tenant", verb, "--org", str(uuid6.uuid7()), *options, environment={})
+    done = genius("tenant", verb, "--org", str(uuid7()), *options, environment={})
     assert done.exit_code == 2
     assert complaint in done.stderr
 

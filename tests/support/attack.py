@@ -7,9 +7,9 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
-import uuid6
 from psycopg import sql
 from psycopg.rows import dict_row
+from uuid_utils.compat import uuid7
 
 from models.session import Database, open_database, tenant_session
 from ops.stack import PostgresUrls, Stack, settings_from
@@ -58,7 +58,7 @@ def two_tenants(stack: Stack, template: str) -> Iterator[Site]:
     """Make a database with a row of two tenants in every table."""
     with clone(stack, template) as urls:
         database = open_database(settings_from(stack.environment() | urls.environment()), pool_size=5)
-        site = Site(urls, database, mine=uuid6.uuid7(), theirs=uuid6.uuid7())
+        site = Site(urls, database, mine=uuid7(), theirs=uuid7())
         for organization_id in (site.mine, site.theirs):
             with tenant_session(database, organization_id) as session:
                 fill(session, organization_id)

@@ -55,6 +55,8 @@ class Up:
         """End it if the test did not; all it started ends with it."""
         if self.process.poll() is None:
             self.end(signal.SIGKILL)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def addresses(self) -> dict[str, str]:
         """Wait until it says that it is ready; return what it says."""
@@ -70,7 +72,4 @@ class Up:
     def end(self, number: int) -> int:
         """Send it a signal and return its exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(60)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
+        return self.process.wait(60)

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-import uuid6
 from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from models.registry import load_tables
 
@@ -17,7 +17,7 @@ WRITTEN_BY_TRIGGER = {"audit_log", "audit_heads"}
 def fill(session: Session, organization_id: UUID, plan: str = "professional") -> dict[str, dict[str, Any]]:
     """Insert one row per table and return them by table name."""
     ids: dict[str, UUID] = {
-        name: uuid6.uuid7() for name in ("user", "campaign", "lead", "account", "post", "job", "schedule")
+        name: uuid7() for name in ("user", "campaign", "lead", "account", "post", "job", "schedule")
     }
     rows = _core_rows(ids, plan) | _job_rows(ids)
     tables = load_tables()
@@ -86,7 +86,7 @@ def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
             "max_attempts": 5,
             "attempts_per_life": 5,
         },
-        "job_events": job | {"id": uuid6.uuid7(), "attempt": 1, "state": "running"},
+        "job_events": job | {"id": uuid7(), "attempt": 1, "state": "running"},
         "job_leases": job | {"attempt": 1, "worker": "w", "leased_until": MOMENT},
         "outbox": job | {"attempt": 1, "kind": "leads.score", "lane": "scoring", "priority": 0},
         "dead_letters": job | {"kind": "leads.score", "attempts": 1},
@@ -94,6 +94,5 @@ def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
         "quota_periods": {"meter": "jobs_month", "period_start": MOMENT, "period_end": MOMENT},
         "quota_reservations": job
         | {"meter": "jobs_month", "period_start": MOMENT, "quantity": 1, "state": "held"},
-        "usage_ledger": job
-        | {"id": uuid6.uuid7(), "meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
+        "usage_ledger": job | {"id": uuid7(), "meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
     }

@@ -7,8 +7,8 @@ from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
-import uuid6
 from cronsim import CronSim
+from uuid_utils.compat import uuid7
 
 from worker.schedule import RUNS_PER_FIRING, Timing, TimingError, due_runs, jittered
 
@@ -139,7 +139,7 @@ def test_a_long_outage_is_settled_in_parts_without_a_gap() -> None:
 
 
 def test_jitter_is_the_same_on_every_beat_and_spread_over_its_span() -> None:
-    span, ids = timedelta(minutes=10), [uuid6.uuid7() for _ in range(1_000)]
+    span, ids = timedelta(minutes=10), [uuid7() for _ in range(1_000)]
     moments = [jittered(each, NOON, span) for each in ids]
 
     assert moments == [jittered(each, NOON, span) for each in ids]

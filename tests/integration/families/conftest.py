@@ -6,7 +6,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-import uuid6
+from uuid_utils.compat import uuid7
 
 from config.settings import Settings, get_settings
 from models.organization import Tenant
@@ -21,7 +21,7 @@ Body = Callable[..., Completion]
 def claim_of(tenant: Tenant, kind: str, *, job_id: UUID | None = None, attempt: int = 1) -> Claim:
     return Claim(
         organization_id=tenant.organization_id,
-        job_id=job_id or uuid6.uuid7(),
+        job_id=job_id or uuid7(),
         kind=kind,
         attempt=attempt,
         max_attempts=8,

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import uuid6
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from models.lead import Lead, LeadEvent
 from models.organization import Organization, Tenant
@@ -24,7 +24,7 @@ Run = Callable[..., Completion]
 
 
 def add_leads(database: Database, tenant: Tenant, leads: list[dict[str, Any]]) -> list[UUID]:
-    rows = [Lead(organization_id=tenant.organization_id, id=uuid6.uuid7(), **lead) for lead in leads]
+    rows = [Lead(organization_id=tenant.organization_id, id=uuid7(), **lead) for lead in leads]
     with tenant_session(database, tenant.organization_id) as session:
         session.add_all(rows)
     return [row.id for row in rows]
@@ -70,7 +70,7 @@ def test_a_batch_is_scored_with_reasons_that_sum(
             (weak, "email_opened", now - timedelta(days=7), None),
         ],
     )
-    completion = run(tenant, score, ScoreLeads(lead_ids=(strong, weak, quiet, uuid6.uuid7())))
+    completion = run(tenant, score, ScoreLeads(lead_ids=(strong, weak, quiet, uuid7())))
     leads = read(database, tenant)
     assert completion.quantity == 3
     assert completion.result["missing"] == 1

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-import uuid6
 from sqlalchemy import func, select, text, update
+from uuid_utils.compat import uuid7
 
 from models.organization import Tenant
 from models.session import Database, tenant_session
@@ -124,7 +124,7 @@ def test_the_hold_of_a_post_that_may_be_out_is_kept(
             update(QuotaReservation).where(QuotaReservation.meter != METER).values(state="released")
         )
         account_row = SocialAccount(
-            organization_id=organization_id, id=uuid6.uuid7(), platform="bluesky", handle="a"
+            organization_id=organization_id, id=uuid7(), platform="bluesky", handle="a"
         )
         session.add(account_row)
         session.flush()

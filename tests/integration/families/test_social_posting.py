@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-import uuid6
 from sqlalchemy import select
+from uuid_utils.compat import uuid7
 
 from config.settings import ROOT
 from models.organization import Tenant
@@ -81,7 +81,7 @@ def posting(
 
 @on_every_platform
 def test_a_post_is_published_with_its_remote_id(posting: Callable[..., Posting], platform: str) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     completion = place.publish(job_id, "Spring sale: https://example.org ☀️")
     post = place.post(job_id)
     assert place.texts == ["Spring sale: https://example.org ☀️"]
@@ -93,7 +93,7 @@ def test_a_post_is_published_with_its_remote_id(posting: Callable[..., Posting],
 
 @on_every_platform
 def test_running_a_published_job_again_posts_nothing(posting: Callable[..., Posting], platform: str) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     first = place.publish(job_id)
     assert place.publish(job_id) == first
     assert len(place.texts) == 1
@@ -106,7 +106,7 @@ def test_running_a_published_job_again_posts_nothing(posting: Callable[..., Post
 def test_an_unknown_outcome_is_probed_and_the_post_stands_once(
     posting: Callable[..., Posting], platform: str, fault: str
 ) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     place.plant(fault)
     with pytest.raises(RetryLaterError) as caught:
         place.publish(job_id)
@@ -119,7 +119,7 @@ def test_an_unknown_outcome_is_probed_and_the_post_stands_once(
 
 @on_every_platform
 def test_while_the_probe_fails_nothing_is_posted(posting: Callable[..., Posting], platform: str) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     place.plant("drop_after")
     place.plant("server_error", operation="probe", times=3)
     for _ in range(4):
@@ -134,7 +134,7 @@ def test_while_the_probe_fails_nothing_is_posted(posting: Callable[..., Posting]
 def test_a_server_that_ignores_idempotency_keys_still_gets_the_post_once(
     posting: Callable[..., Posting],
 ) -> None:
-    place, job_id = posting("mastodon"), uuid6.uuid7()
+    place, job_id = posting("mastodon"), uuid7()
     place.stand_in.behave(honours_idempotency=False)
     place.plant("drop_after")
     with pytest.raises(RetryLaterError):
@@ -146,7 +146,7 @@ def test_a_server_that_ignores_idempotency_keys_still_gets_the_post_once(
 def test_a_probe_does_not_take_an_older_post_of_the_same_text_for_this_one(
     posting: Callable[..., Posting],
 ) -> None:
-    place, first, second = posting("mastodon"), uuid6.uuid7(), uuid6.uuid7()
+    place, first, second = posting("mastodon"), uuid7(), uuid7()
     place.publish(first)
     place.plant("drop_before")
     with pytest.raises(RetryLaterError):
@@ -161,7 +161,7 @@ def test_a_probe_does_not_take_an_older_post_of_the_same_text_for_this_one(
 def test_a_worker_killed_at_any_step_leaves_one_post(
     posting: Callable[..., Posting], environment: dict[str, str], stand_in: StandIn, platform: str, step: str
 ) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     stand_in.behave(honours_idempotency=False)
     command = [sys.executable, "-m", "tests.integration.families.crash"]
     arguments = [str(place.tenant.organization_id), str(job_id), str(place.account.id), "Spring sale", step]
@@ -180,7 +180,7 @@ def test_a_worker_killed_at_any_step_leaves_one_post(
 
 @on_every_platform
 def test_a_rate_limit_waits_until_the_platform_says(posting: Callable[..., Posting], platform: str) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     place.plant("rate_limit", seconds=120.0)
     with pytest.raises(RetryLaterError) as caught:
         place.publish(job_id)
@@ -195,24 +195,24 @@ def test_a_rate_limit_waits_until_the_platform_says(posting: Callable[..., Posti
 def test_a_real_limit_refuses_what_passes_it(posting: Callable[..., Posting], platform: str) -> None:
     place = posting(platform)
     place.stand_in.change(platform, "shop.test", points=6 if platform == "bluesky" else 2, window_seconds=60)
-    place.publish(uuid6.uuid7(), "one")
-    place.publish(uuid6.uuid7(), "two")
+    place.publish(uuid7(), "one")
+    place.publish(uuid7(), "two")
     with pytest.raises(RetryLaterError):
-        place.publish(uuid6.uuid7(), "three")
+        place.publish(uuid7(), "three")
     assert place.texts == ["one", "two"]
 
 
 def test_an_expired_token_is_refreshed_and_the_post_goes_out(posting: Callable[..., Posting]) -> None:
     place = posting("bluesky")
     place.stand_in.change("bluesky", "shop.test", expire_tokens=True)
-    place.publish(uuid6.uuid7())
+    place.publish(uuid7())
     assert len(place.texts) == 1
     assert account_of(place.database, place.tenant).token_version == 1
 
 
 def test_a_token_about_to_expire_is_refreshed_before_it_is_used(posting: Callable[..., Posting]) -> None:
     place = posting("bluesky", token_seconds=30)
-    place.publish(uuid6.uuid7())
+    place.publish(uuid7())
     calls = place.stand_in.state("bluesky", "shop.test")["calls"]
     assert calls == {"refresh": 1, "publish": 1}
 
@@ -224,7 +224,7 @@ def test_many_posts_at_once_refresh_one_token_once(posting: Callable[..., Postin
 
     def post(number: int) -> None:
         together.wait()
-        place.publish(uuid6.uuid7(), f"post {number}")
+        place.publish(uuid7(), f"post {number}")
 
     with ThreadPoolExecutor(5) as threads:
         list(threads.map(post, range(5)))
@@ -235,7 +235,7 @@ def test_many_posts_at_once_refresh_one_token_once(posting: Callable[..., Postin
 def test_a_refresh_that_fails_in_passing_does_not_disconnect_the_account(
     posting: Callable[..., Posting],
 ) -> None:
-    place, job_id = posting("bluesky"), uuid6.uuid7()
+    place, job_id = posting("bluesky"), uuid7()
     place.stand_in.change("bluesky", "shop.test", expire_tokens=True)
     place.plant("server_error", operation="refresh")
     with pytest.raises(RetryLaterError):
@@ -246,7 +246,7 @@ def test_a_refresh_that_fails_in_passing_does_not_disconnect_the_account(
 
 
 def test_a_refused_refresh_asks_the_owner_to_connect_again(posting: Callable[..., Posting]) -> None:
-    place, job_id = posting("bluesky"), uuid6.uuid7()
+    place, job_id = posting("bluesky"), uuid7()
     place.stand_in.change("bluesky", "shop.test", expire_tokens=True)
     place.plant("expired_token", operation="refresh")
     with pytest.raises(PermanentJobError):
@@ -260,7 +260,7 @@ def test_a_refused_refresh_asks_the_owner_to_connect_again(posting: Callable[...
 
 
 def test_a_revoked_mastodon_token_asks_the_owner_to_connect_again(posting: Callable[..., Posting]) -> None:
-    place, job_id = posting("mastodon"), uuid6.uuid7()
+    place, job_id = posting("mastodon"), uuid7()
     place.stand_in.change("mastodon", "shop.test", expire_tokens=True)
     with pytest.raises(PermanentJobError):
         place.publish(job_id)
@@ -271,13 +271,13 @@ def test_a_revoked_mastodon_token_asks_the_owner_to_connect_again(posting: Calla
 def test_a_takedown_pauses_the_account_and_later_posts_are_not_sent(
     posting: Callable[..., Posting], platform: str
 ) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     place.plant("takedown")
     with pytest.raises(PermanentJobError):
         place.publish(job_id)
     assert account_of(place.database, place.tenant).status == AccountStatus.PAUSED
     with pytest.raises(PermanentJobError, match="connect it again"):
-        place.publish(uuid6.uuid7())
+        place.publish(uuid7())
     assert place.stand_in.state(platform, "shop.test")["calls"]["publish"] == 1
 
 
@@ -285,7 +285,7 @@ def test_a_takedown_pauses_the_account_and_later_posts_are_not_sent(
 def test_a_post_that_is_too_long_is_refused_before_anything_is_sent(
     posting: Callable[..., Posting], platform: str
 ) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     with pytest.raises(PermanentJobError, match="501 characters"):
         place.publish(job_id, "x" * 501)
     assert place.post(job_id).state == PostState.FAILED_PERMANENT
@@ -296,7 +296,7 @@ def test_a_post_that_is_too_long_is_refused_before_anything_is_sent(
 
 @on_every_platform
 def test_a_cancelled_job_sends_nothing(posting: Callable[..., Posting], platform: str) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
     answers = iter([None, JobCancelledError("cancelled")])
 
     def check() -> None:
@@ -312,7 +312,7 @@ def test_a_cancelled_job_sends_nothing(posting: Callable[..., Posting], platform
 
 @on_every_platform
 def test_a_worker_that_lost_its_lease_sends_nothing(posting: Callable[..., Posting], platform: str) -> None:
-    place, job_id = posting(platform), uuid6.uuid7()
+    place, job_id = posting(platform), uuid7()
 
     def check() -> None:
         raise LeaseLostError
@@ -335,7 +335,7 @@ def test_another_tenants_account_does_not_exist(
 def test_a_platform_without_a_probe_waits_for_a_person(
     posting: Callable[..., Posting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, job_id = posting("mastodon"), uuid6.uuid7()
+    place, job_id = posting("mastodon"), uuid7()
     monkeypatch.setattr("tasks.social_posting.mastodon.Mastodon.can_probe", False)
     place.plant("drop_after")
     with pytest.raises(RetryLaterError):

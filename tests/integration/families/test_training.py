@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uuid6
 from sqlalchemy import insert, select, update
+from uuid_utils.compat import uuid7
 
 from models.lead import Lead
 from models.organization import Organization, Tenant
@@ -31,7 +31,7 @@ def import_leads(database: Database, tenant: Tenant, rows: list[dict[str, Any]])
     with tenant_session(database, tenant.organization_id) as session:
         session.execute(
             insert(Lead),
-            [{"organization_id": tenant.organization_id, "id": uuid6.uuid7()} | row for row in rows],
+            [{"organization_id": tenant.organization_id, "id": uuid7()} | row for row in rows],
         )
 
 

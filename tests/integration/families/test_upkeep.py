@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import uuid6
 from sqlalchemy import select
+from uuid_utils.compat import uuid7
 
 from models.analytics import AnalyticsEventKey
 from models.job import IdempotencyKey
@@ -28,7 +28,7 @@ def test_old_keys_are_removed_and_young_ones_kept(
                         organization_id=owner.organization_id,
                         key=name,
                         fingerprint="",
-                        job_id=uuid6.uuid7(),
+                        job_id=uuid7(),
                         created_at=moment,
                     )
                 )

@@ -1,0 +1,130 @@
+-- How a job begins: recorded with its quota and its outbox row.
+-- Each function is one step: it binds the tenant with the caller's seal (unless the
+-- transaction is bound already: seal NULL), does its step and writes the event. All run with the caller's rights.
+
+CREATE FUNCTION app.bind(seal text) RETURNS uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF seal IS NOT NULL THEN
+        PERFORM set_config('app.tenant_seal', seal, true);
+    END IF;
+    RETURN app.sealed_tenant();
+END $$;
+
+-- Records jobs with their quota and their outbox rows: all of them or none.
+-- Arrays run in parallel, one element a job. A known idempotency key answers with the job it made.
+-- Raises GI001 (key used with another body), GQ001 (quota), GO001 (organization not active).
+-- Which jobs are new travels as an array beside the others, and each table is filled from what was inserted:
+-- `id = ANY (array)` would be quadratic, and reading jobs back grows with what is there.
+CREATE FUNCTION app.submit_jobs(
+    seal text, ids uuid[], kinds text[], lanes text[], payloads jsonb[], due timestamptz[], priorities integer[],
+    attempts_allowed integer[], keys text[], fingerprints text[], meters text[], quantities bigint[],
+    quota jsonb, requested_by uuid, request text
+) RETURNS TABLE (
+    job_id uuid, job_kind text, job_state text, job_created_at timestamptz, job_run_at timestamptz, replayed boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    tenant uuid := app.bind(seal);
+    answers uuid[] := ids;
+    fresh boolean[] := array_fill(true, ARRAY[cardinality(ids)]);
+    starts constant timestamptz := quota ->> 'period_start';
+    wanted record;
+    clash text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM public.organizations WHERE organization_id = tenant AND status = 'active') THEN
+        RAISE EXCEPTION 'organization is not active' USING ERRCODE = 'GO001';
+    END IF;
+
+    IF array_length(array_remove(keys, NULL), 1) > 0 THEN
+        INSERT INTO public.idempotency_keys (organization_id, key, fingerprint, job_id)
+        SELECT tenant, item.key, item.fingerprint, item.id
+        FROM unnest(ids, keys, fingerprints) WITH ORDINALITY AS item(id, key, fingerprint, place)
+        WHERE item.key IS NOT NULL
+        ORDER BY item.key, item.place
+        ON CONFLICT DO NOTHING;
+
+        SELECT array_agg(coalesce(known.job_id, item.id) ORDER BY item.place),
+            array_agg(known.job_id IS NULL OR known.job_id = item.id ORDER BY item.place),
+            min(item.key) FILTER (WHERE known.fingerprint <> item.fingerprint)
+        INTO answers, fresh, clash
+        FROM unnest(ids, keys, fingerprints) WITH ORDINALITY AS item(id, key, fingerprint, place)
+        LEFT JOIN public.idempotency_keys AS known ON known.organization_id = tenant AND known.key = item.key;
+        IF clash IS NOT NULL THEN
+            RAISE EXCEPTION 'idempotency key was used with another body' USING ERRCODE = 'GI001', DETAIL = clash;
+        END IF;
+    END IF;
+
+    -- In the order of the meters, so that two submissions never lock each other's periods crosswise.
+    FOR wanted IN
+        SELECT need.meter, sum(need.quantity)::bigint AS quantity
+        FROM unnest(fresh, meters, quantities) AS item(is_fresh, own_meter, own_quantity)
+        CROSS JOIN LATERAL (VALUES (own_meter, own_quantity), ('jobs_month', 1)) AS need(meter, quantity)
+        WHERE item.is_fresh AND need.meter IS NOT NULL AND need.quantity > 0
+        GROUP BY need.meter ORDER BY need.meter
+    LOOP
+        PERFORM app.reserve_quota(
+            tenant, wanted.meter, wanted.quantity, starts, (quota ->> 'period_end')::timestamptz,
+            (quota -> 'limits' -> wanted.meter ->> 'amount')::bigint,
+            (quota -> 'limits' -> wanted.meter ->> 'ceiling')::bigint);
+    END LOOP;
+
+    RETURN QUERY
+    WITH item AS MATERIALIZED (
+        SELECT * FROM unnest(
+            ids, answers, fresh, kinds, lanes, payloads, due, priorities, attempts_allowed, meters, quantities
+        ) WITH ORDINALITY AS item(
+            id, answer, is_fresh, kind, lane, payload, run_at, priority, allowed, meter, quantity, place)
+    ), made AS (
+        INSERT INTO public.jobs AS job (
+            organization_id, id, kind, lane, state, payload, priority, max_attempts, attempts_per_life, run_at,
+            meter, requested_by, request_id)
+        SELECT tenant, item.id, item.kind, item.lane,
+            CASE WHEN item.run_at > now() THEN 'scheduled' ELSE 'queued' END, item.payload, item.priority,
+            item.allowed, item.allowed, item.run_at, item.meter, requested_by, request
+        FROM item WHERE item.is_fresh
+        RETURNING job.id, job.kind, job.lane, job.state, job.priority, job.run_at, job.created_at
+    ), held AS (
+        INSERT INTO public.quota_reservations (organization_id, job_id, meter, period_start, quantity, state)
+        SELECT tenant, item.id, need.meter, starts, need.quantity, 'held'
+        FROM item CROSS JOIN LATERAL (VALUES (item.meter, item.quantity), ('jobs_month', 1)) AS need(meter, quantity)
+        WHERE item.is_fresh AND need.meter IS NOT NULL AND need.quantity > 0
+    ), boxed AS (
+        INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at)
+        SELECT tenant, made.id, 0, made.kind, made.lane, made.priority, made.run_at FROM made
+    ), told AS (
+        INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
+        SELECT tenant, made.id, app.uuid7(), 0, made.state FROM made
+    )
+    SELECT item.answer, coalesce(made.kind, job.kind), coalesce(made.state, job.state),
+        coalesce(made.created_at, job.created_at), coalesce(made.run_at, job.run_at), NOT item.is_fresh
+    FROM item
+    LEFT JOIN made ON made.id = item.answer
+    LEFT JOIN public.jobs AS job
+        ON job.organization_id = tenant AND job.id = CASE WHEN made.id IS NULL THEN item.answer END
+    ORDER BY item.place;
+END $$;
+
+-- Forgets outbox rows of an attempt whose messages are in the queue. Losing this commit only publishes again,
+-- which is harmless.
+CREATE FUNCTION app.mark_published(seal text, job_ids uuid[], attempts_made integer)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    tenant uuid := app.bind(seal);
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    DELETE FROM public.outbox AS row
+    WHERE row.organization_id = tenant AND row.job_id = ANY (job_ids) AND row.attempt = attempts_made;
+END $$;
+
+-- Puts a waiting job back into the outbox: its message was too old to be trusted.
+CREATE FUNCTION app.republish_job(seal text, job uuid)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tenant uuid := app.bind(seal);
+BEGIN
+    INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at)
+    SELECT tenant, job, row.attempt, row.kind, row.lane, row.priority, row.run_at
+    FROM public.jobs AS row
+    WHERE row.organization_id = tenant AND row.id = job AND row.state IN ('queued', 'scheduled')
+    ON CONFLICT DO NOTHING;
+END $$;
