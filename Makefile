@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check mutants lock clean
+.PHONY: help demo up test check mutants chaos lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -36,6 +36,9 @@ check: $(INSTALLED) ## Check format, lint, types and import contracts
 
 mutants: $(INSTALLED) ## Break the fair-share scripts one by one; every break must be found
 	@$(BIN)/python -m tests.mutants.run
+
+chaos: $(INSTALLED) ## Break everything while jobs run; nothing may be lost or done twice
+	@$(BIN)/python -m tests.chaos
 
 lock: $(INSTALLED) ## Renew requirements.lock from pyproject.toml
 	@test -x var/uv/bin/uv || { python3 -m venv var/uv && var/uv/bin/pip install --quiet uv; }

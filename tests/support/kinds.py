@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from models.campaign import Campaign
-from worker.context import Completion, DatabaseJob, Effects, PermanentJobError
+from worker.context import Completion, DatabaseJob, Effects, PermanentJobError, RetryLaterError
 from worker.job import JobKind, Lane, runs
 
 INCLUDE = ("-I", "tests.support.kinds")
@@ -46,3 +46,33 @@ def leave_campaign(job: DatabaseJob, payload: Leave) -> Completion:
         raise RuntimeError("told to fail")
     left = job.session.scalars(select(Campaign.id).where(Campaign.name == payload.name)).all()
     return Completion({"left": len(left)})
+
+
+class Ask(BaseModel):
+    """Leave one campaign of this name, once a remote that is busy at first lets us."""
+
+    name: str
+    refusals: int = 0
+    """Attempts that the remote asks to come back later."""
+    after_ms: int = 100
+
+
+ASK_REMOTE = JobKind(
+    name="test.ask_remote",
+    payload=Ask,
+    lane=Lane.QUOTA,
+    effects=Effects.DATABASE,
+    permission=None,
+    max_attempts=10,
+    backoff=timedelta(milliseconds=50),
+)
+
+
+@runs(ASK_REMOTE)
+def ask_remote(job: DatabaseJob, payload: Ask) -> Completion:
+    """Insert first: what was done before the remote refused must not commit."""
+    job.session.add(Campaign(organization_id=job.claim.organization_id, name=payload.name))
+    job.session.flush()
+    if job.claim.attempt <= payload.refusals:
+        raise RetryLaterError("the remote is busy", after=timedelta(milliseconds=payload.after_ms))
+    return Completion({"left": payload.name})
