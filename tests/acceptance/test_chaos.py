@@ -1,4 +1,4 @@
-"""Everything breaks at random while jobs run: nothing is lost and nothing done twice (`make chaos` is longer)."""
+"""Everything breaks at random while jobs run: nothing is lost and nothing done twice (see `make chaos`)."""
 
 from datetime import timedelta
 from pathlib import Path
