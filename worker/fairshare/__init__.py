@@ -1,5 +1,6 @@
 """The fair-share Kombu transport: knows Redis and Kombu only."""
 
+from worker.fairshare import failure as _failure  # noqa: F401 - Celery calls it
 from worker.fairshare.transport import register
 
 __all__ = ["register"]

@@ -16,15 +16,16 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, Red
 
 from worker.fairshare.batch import PublishBatch
 from worker.fairshare.errors import BacklogFullError
-from worker.fairshare.keeper import End, Keeper, by_lane, keeper_of
-from worker.fairshare.kombu_base import ChannelBase, SentinelChannelBase
-from worker.fairshare.message import delivery_of, entry_of
+from worker.fairshare.keeper import Keeper, impatient, keeper_of
+from worker.fairshare.kombu_base import ChannelBase
+from worker.fairshare.message import Message, delivery_of, entry_of
 from worker.fairshare.options import OPTION_NAMES, Options
 from worker.fairshare.poller import BUFFER
 from worker.fairshare.qos import QoS
 from worker.fairshare.queue import (
     Entry,
     FairQueue,
+from worker.fairshare.temporary import TemporaryQueues
     Outcome,
     Placed,
     Reserved,
@@ -46,7 +47,7 @@ PATIENCE = timedelta(milliseconds=20)
 """What was fetched ahead and waits longer than this is given back."""
 
 
-class Channel(ChannelBase):
+class Channel(TemporaryQueues):
     """Publishes into lanes and consumes from them.
 
     It reads on one connection and never blocks on it: it sends a command, and the poller says when the
@@ -172,7 +173,7 @@ class Channel(ChannelBase):
         return keeper_of(
             identity,
             lambda: Keeper(
-                Redis(connection_pool=self._get_pool()),
+                Redis(connection_pool=impatient(self._get_pool(), self.policy.lease)),
                 prefix=self.global_keyprefix,
                 policy=self.policy,
                 patience=PATIENCE,
@@ -390,9 +391,3 @@ class Channel(ChannelBase):
                 keeper.flush()
         cycle.forget_buffer(self)
         self.signal.close()
-
-
-class SentinelChannel(Channel, SentinelChannelBase):
-    """The channel of a broker found through Sentinel."""
-
-    from_transport_options = SentinelChannelBase.from_transport_options + OPTION_NAMES

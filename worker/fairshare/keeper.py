@@ -254,6 +254,14 @@ class Keeper:
             logger.warning("a lease was lost, its job may run a second time elsewhere: lane %s", held.lane)
 
 
+def impatient(pool: Any, lease: timedelta) -> Any:
+    """Let a silent network be noticed on *pool* while leases can still be renewed on a new connection."""
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if not pool.connection_kwargs.get(name):
+            pool.connection_kwargs[name] = lease.total_seconds() / RENEWALS_PER_LEASE / 2
+    return pool
+
+
 def by_lane(ends: Iterable[End]) -> dict[str, list[tuple[str, str, int, int]]]:
     """Sort ends by their lanes."""
     lanes: dict[str, list[tuple[str, str, int, int]]] = {}

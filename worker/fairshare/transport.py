@@ -1,14 +1,16 @@
 """The Kombu transport behind ``fair://``."""
 
+import ssl
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from worker.fairshare.channel import Channel, SentinelChannel
+from worker.fairshare.channel import Channel
 from worker.fairshare.kombu_base import TransportBase
 from worker.fairshare.poller import Poller
+from worker.fairshare.sentinel import SentinelChannel
 
-ALIASES = {"fair": "Transport", "fairsentinel": "SentinelTransport"}
+ALIASES = {"fair": "Transport", "fairs": "TlsTransport", "fairsentinel": "SentinelTransport"}
 
 
 class Transport(TransportBase):
@@ -26,6 +28,15 @@ class Transport(TransportBase):
         super().register_with_event_loop(connection, loop)
 
 
+class TlsTransport(Transport):
+    """The same over TLS; without options the server's certificate is checked against the system's roots."""
+
+    def __init__(self, client: Any, *args: Any, **kwargs: Any) -> None:
+        if not client.ssl:
+            client.ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        super().__init__(client, *args, **kwargs)
+
+
 class SentinelTransport(Transport):
     """The same, with the server found through Sentinel."""
 
@@ -34,6 +45,6 @@ class SentinelTransport(Transport):
 
 
 def register() -> None:
-    """Make Kombu know ``fair://`` and ``fairsentinel://``; call it before the first connection."""
+    """Make Kombu know the schemes of `ALIASES`; call it before the first connection."""
     for alias, name in ALIASES.items():
         TRANSPORT_ALIASES[alias] = f"{__name__}:{name}"
