@@ -16,9 +16,9 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, Red
 
 from worker.fairshare.batch import PublishBatch
 from worker.fairshare.errors import BacklogFullError
-from worker.fairshare.keeper import Keeper, impatient, keeper_of
+from worker.fairshare.keeper import End, Keeper, by_lane, impatient, keeper_of
 from worker.fairshare.kombu_base import ChannelBase
-from worker.fairshare.message import Message, delivery_of, entry_of
+from worker.fairshare.message import delivery_of, entry_of
 from worker.fairshare.options import OPTION_NAMES, Options
 from worker.fairshare.poller import BUFFER
 from worker.fairshare.qos import QoS
