@@ -1,9 +1,11 @@
 """Run the plain app's workers as processes, and talk to them."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +17,13 @@ from config.settings import ROOT
 from ops.embedded_redis import EmbeddedRedis
 from tests.support.wait import wait_until
 from worker.fairshare.queue import FairQueue
+
+PLAIN_TASKS = "tests.integration.fairshare.plain_tasks"
+
+
+def fair(redis_url: str) -> str:
+    """Return the URL that selects the transport."""
+    return redis_url.replace("redis://", "fair://")
 
 
 class PlainWorker:
@@ -30,6 +39,13 @@ class PlainWorker:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def freeze(self) -> None:
+        """Stop the whole process group where it is, as a machine does that swaps or is moved."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def ask_to_stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
@@ -39,32 +55,63 @@ class PlainWorker:
 
 
 class PlainApp:
-    """The plain app, as its publisher, and its workers."""
+    """The plain app, as its publisher, and its workers.
 
-    def __init__(self, server: EmbeddedRedis, directory: Path) -> None:
+    Args:
+        module: The app that the workers run.
+        url: Where the broker is found; None is the server's own address.
+        options: Transport options beside the app's own.
+        tls: ``broker_use_ssl``.
+    """
+
+    def __init__(
+        self,
+        server: EmbeddedRedis,
+        directory: Path,
+        *,
+        module: str = PLAIN_TASKS,
+        url: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        tls: Mapping[str, Any] | None = None,
+    ) -> None:
         self.server = server
+        self.module = module
         self.directory = directory
+        self.url = url or fair(server.url(0))
+        self.options = dict(options or {})
         self.broker = redis.Redis.from_url(server.url(0))
         self.workers: list[PlainWorker] = []
         self.environment = {
             **os.environ,
-            "PLAIN_BROKER": server.url(0).replace("redis://", "fair://"),
+            "PLAIN_BROKER": self.url,
+            "PLAIN_OPTIONS": json.dumps(self.options),
+            "PLAIN_SSL": json.dumps(tls),
             "PLAIN_RESULTS": server.url(1),
             "PLAIN_JOURNAL": str(directory),
             "PYTHONPATH": str(ROOT),
         }
-        self.app = Celery("plain", broker=self.environment["PLAIN_BROKER"], backend=server.url(1))
-        self.app.conf.broker_transport_options = {"guess_ms": 20}
-        self.app.conf.result_backend_transport_options = {"global_keyprefix": ""}
+        self.app = Celery("plain", broker=self.url, backend=server.url(1))
+        self.app.conf.broker_use_ssl = tls
+        self.app.conf.broker_transport_options = {"guess_ms": 20, **self.options}
 
     def worker(
         self, pool: str = "threads", concurrency: int = 2, *options: str, **environment: str
     ) -> PlainWorker:
         """Start a worker and wait until it consumes."""
+        worker = self.start_worker(pool, concurrency, *options, **environment)
+        wait_until(
+            lambda: b" ready." in worker.log.read_bytes(), 30, message=f"worker ready, see {worker.log}"
+        )
+        return worker
+
+    def start_worker(
+        self, pool: str = "threads", concurrency: int = 2, *options: str, **environment: str
+    ) -> PlainWorker:
+        """Start a worker and do not wait for it."""
         name = f"w{len(self.workers)}"
         log = self.directory / f"{name}.log"
         command = [
-            *(sys.executable, "-m", "celery", "-A", "tests.integration.fairshare.plain_tasks", "worker"),
+            *(sys.executable, "-m", "celery", "-A", self.module, "worker"),
             *("-P", pool, "-c", str(concurrency), "-n", f"{name}@test", "--loglevel", "INFO", *options),
         ]
         with log.open("wb") as out:
@@ -78,7 +125,6 @@ class PlainApp:
             )
         worker = PlainWorker(process, log, name)
         self.workers.append(worker)
-        wait_until(lambda: b" ready." in log.read_bytes(), 30, message=f"worker ready, see {log}")
         return worker
 
     def send(self, task: str, *args: Any, tenant: str | None = None, **options: Any) -> Any:
@@ -86,8 +132,11 @@ class PlainApp:
         headers = options.pop("headers", {})
         if tenant is not None:
             headers = {**headers, "tenant": tenant}
-        name = f"tests.integration.fairshare.plain_tasks.{task}"
-        return self.app.send_task(name, args, headers=headers, **options)
+        return self.app.send_task(f"{self.module}.{task}", args, headers=headers, **options)
+
+    def take_effect(self, name: str, seconds: float = 0.0, **options: Any) -> Any:
+        """Publish a job whose second run finds the effect of the first."""
+        return self.send("take_effect", name, seconds, tenant=name.split("/", maxsplit=1)[0], **options)
 
     def work(self, name: str, seconds: float = 0.0, **options: Any) -> Any:
         """Publish a job that leaves its name in the journal; the tenant is the part before the slash."""
@@ -95,6 +144,10 @@ class PlainApp:
 
     def began(self) -> list[str]:
         return [name for name, _ in self.lines("began")]
+
+    def found_done(self) -> list[str]:
+        """Name the jobs that ran again and found their effect done."""
+        return [name for name, _ in self.lines("found done")]
 
     def done(self) -> list[str]:
         return [name for name, _ in self.lines("done")]
@@ -104,12 +157,12 @@ class PlainApp:
         return sum(float(seconds) for name, seconds in self.lines("done") if name.startswith(f"{tenant}/"))
 
     def lines(self, event: str) -> list[tuple[str, str]]:
-        path = self.directory / event
+        path = self.directory / event.replace(" ", "-")
         lines = path.read_text().splitlines() if path.exists() else []
         return [(name, seconds) for name, seconds in (line.split() for line in lines)]
 
     def lane(self, name: str = "celery") -> FairQueue:
-        return FairQueue(self.broker, name)
+        return FairQueue(self.broker, name, self.options.get("global_keyprefix", ""))
 
     def in_flight(self, lane: str = "celery") -> int:
         return int(self.broker.zcard(self.lane(lane).keys.of("leases")))

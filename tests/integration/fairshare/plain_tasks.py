@@ -1,5 +1,6 @@
 """A plain Celery app that knows nothing of tenants, but for the URL of its broker."""
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ LEASE_MS = int(os.environ.get("PLAIN_LEASE_MS", "2000"))
 
 app = Celery("plain", broker=BROKER, backend=RESULTS)
 app.conf.update(
+    broker_use_ssl=json.loads(os.environ.get("PLAIN_SSL", "null")),
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=int(os.environ.get("PLAIN_PREFETCH", "1")),
@@ -27,6 +29,7 @@ app.conf.update(
         "lease_ms": LEASE_MS,
         "guess_ms": 20,
         "longest_run_ms": int(os.environ.get("PLAIN_LONGEST_RUN_MS", "60000")),
+        **json.loads(os.environ.get("PLAIN_OPTIONS", "{}")),
     },
 )
 journal = Path(os.environ["PLAIN_JOURNAL"])
@@ -56,7 +59,20 @@ def work(name: str, seconds: float = 0.0) -> None:
     note("done", name, seconds)
 
 
+@app.task(ignore_result=True)
+def take_effect(name: str, seconds: float = 0.0) -> None:
+    """Leave an effect that a second run of the same job finds done, as a careful task does."""
+    note("began", name, 0)
+    time.sleep(seconds)
+    try:
+        (journal / f"effect-{name.replace('/', '-')}").touch(exist_ok=False)
+    except FileExistsError:
+        note("found done", name, seconds)
+    else:
+        note("done", name, seconds)
+
+
 def note(event: str, name: str, seconds: float) -> None:
     """Append a line in one write, so that processes do not mix theirs."""
-    with (journal / event).open("a") as lines:
+    with (journal / event.replace(" ", "-")).open("a") as lines:
         lines.write(f"{name} {seconds}\n")
