@@ -25,7 +25,6 @@ from worker.fairshare.qos import QoS
 from worker.fairshare.queue import (
     Entry,
     FairQueue,
-from worker.fairshare.temporary import TemporaryQueues
     Outcome,
     Placed,
     Reserved,
@@ -34,6 +33,7 @@ from worker.fairshare.temporary import TemporaryQueues
 )
 from worker.fairshare.script import Argument, load
 from worker.fairshare.signal import Signal
+from worker.fairshare.temporary import TemporaryQueues
 
 logger = logging.getLogger(__name__)
 
