@@ -33,6 +33,7 @@ from worker.submit import (
     JobStateError,
     LimitExceededError,
     OrganizationInactiveError,
+    PredecessorError,
 )
 
 DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError)
@@ -94,6 +95,17 @@ def _state(error: JobStateError) -> ProblemError:
     )
 
 
+def _predecessor(error: PredecessorError) -> ProblemError:
+    if error.state is None:
+        return InvalidRequestError([FieldError(field="after", message="names no job of yours")])
+    return ConflictError(
+        "job-state",
+        f"The job {error.job_id} to wait for is {error.state}: retry it first.",
+        state=error.state,
+        job_id=str(error.job_id),
+    )
+
+
 def _http(error: HTTPException) -> ProblemError:
     """Routing's own refusals: no such path, or not with this method."""
     title = TITLES.get(error.status_code, "Refused")
@@ -143,6 +155,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     ),
     JobNotFoundError: lambda _: NotFoundError("job"),
     JobStateError: _state,
+    PredecessorError: _predecessor,
     exc.IntegrityError: _broken_rule,
     **dict.fromkeys(DATABASE_AWAY, _away),
 }

@@ -2,7 +2,8 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Self, Union
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +14,7 @@ from pydantic import (
     StrictInt,
     TypeAdapter,
     create_model,
+    model_validator,
 )
 
 from tasks.catalog import TENANT_CATALOG
@@ -28,6 +30,12 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 def _not_too_far(moment: datetime) -> datetime:
     if moment - datetime.now(moment.tzinfo) > FURTHEST_RUN:
         raise ValueError(f"must be within {FURTHEST_RUN.days} days from now")
+    return moment
+
+
+def _in_the_future(moment: datetime) -> datetime:
+    if moment <= datetime.now(moment.tzinfo):
+        raise ValueError("must be in the future")
     return moment
 
 
@@ -55,6 +63,23 @@ class JobBody(BaseModel):
         StrictInt, Field(ge=-10, le=10, description="Seconds of head start over your own other jobs.")
     ] = 0
 
+    expires_at: Annotated[
+        Annotated[AwareDatetime, AfterValidator(_in_the_future)] | None,
+        Field(
+            description="Nobody needs it any more after this moment: what has not begun by then is cancelled."
+        ),
+    ] = None
+    after: Annotated[
+        UUID | None,
+        Field(description="Id of the job that must succeed first; if that one does not, this is cancelled."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _begins_before_it_expires(self) -> Self:
+        if self.run_at is not None and self.expires_at is not None and self.expires_at <= self.run_at:
+            raise ValueError("expires_at must be after run_at")
+        return self
+
     def submission(self, idempotency_key: str | None) -> Submission:
         """Return what the engine records."""
         return Submission(
@@ -63,6 +88,8 @@ class JobBody(BaseModel):
             run_at=self.run_at,
             priority=self.priority,
             idempotency_key=idempotency_key,
+            expires_at=self.expires_at,
+            after=self.after,
         )
 
 
@@ -70,6 +97,12 @@ class BatchedJobBody(JobBody):
     """A job within a batch, where no header can carry its key."""
 
     idempotency_key: IdempotencyKey | None = None
+    after: Annotated[
+        UUID | StrictInt | None,
+        Field(
+            description="The job that must succeed first: its id, or its index (from 0) earlier in the batch."
+        ),
+    ] = None  # type: ignore[assignment] # a batch has one more way to name a job
 
 
 def _body_of_kind(kind: JobKind[Any], base: type[BaseModel], prefix: str) -> type[BaseModel]:
@@ -96,6 +129,13 @@ class JobBatch(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     jobs: Annotated[tuple[_BATCHED, ...], Field(min_length=1, max_length=LARGEST_BATCH)]
+
+    @model_validator(mode="after")
+    def _wait_for_earlier_ones(self) -> Self:
+        for index, job in enumerate(self.jobs):
+            if isinstance(job.after, int) and not 0 <= job.after < index:
+                raise ValueError(f"item {index}: after must be the index of an earlier job of the batch")
+        return self
 
 
 JOB: TypeAdapter[JobBody] = TypeAdapter(any_kind(JobBody, "Job"))

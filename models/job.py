@@ -1,6 +1,6 @@
 """Jobs and the narrow tables beside them: events, leases, outbox, dead letters, idempotency keys.
 
-The rows of these tables are written by the functions in ``migrations/sql/jobs.sql`` only; the mapped
+The rows of these tables are written by the functions in ``migrations/sql/jobs_*.sql`` only; the mapped
 classes are for reading. ``jobs`` carries no index on its state, so that every update of it stays heap-only.
 None has a foreign key to ``organizations``: each insert would lock the organization's row, and the
 functions check it anyway.
@@ -15,7 +15,7 @@ from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, one_of
+from models.base import Base, one_of, references
 
 
 class JobState(StrEnum):
@@ -59,6 +59,10 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     requested_by: Mapped[UUID | None]
     request_id: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    """No attempt begins after this moment."""
+    after_id: Mapped[UUID | None]
+    """The job it was to wait for; whether it still does stands in `JobWait`."""
 
 
 class JobEvent(Base):
@@ -107,6 +111,7 @@ class DeadLetter(Base):
     """A job that nothing tries any more until a person says so."""
 
     __tablename__ = "dead_letters"
+    __table_args__ = (Index("ix_dead_letters_fingerprint", "organization_id", "fingerprint", "job_id"),)
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     job_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -114,6 +119,34 @@ class DeadLetter(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     died_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    fingerprint: Mapped[str]
+    """Equal for errors of one type at one place that say the same but for numbers, ids and names."""
+
+
+class JobWait(Base):
+    """A job that waits for another to succeed; exists exactly while it does."""
+
+    __tablename__ = "job_waits"
+    __table_args__ = (
+        references("jobs", "job_id"),
+        references("jobs", "after_id"),
+        Index("ix_job_waits_after_id", "organization_id", "after_id"),
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    after_id: Mapped[UUID]
+
+
+class JobExpiry(Base):
+    """When to look whether a job is still waiting; gone once it was looked at."""
+
+    __tablename__ = "job_expiries"
+    __table_args__ = (Index("ix_job_expiries_expires_at", "expires_at"),)
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
 
 
 class IdempotencyKey(Base):

@@ -7,7 +7,20 @@ import typer
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
-from ops.commands import demo, doctor, jobs, migrate, org, schedules, simulate, tenant, token, top, up
+from ops.commands import (
+    deadletters,
+    demo,
+    doctor,
+    jobs,
+    migrate,
+    org,
+    schedules,
+    simulate,
+    tenant,
+    token,
+    top,
+    up,
+)
 from ops.error import OperatorError
 
 UNREACHABLE = "Postgres does not answer as configured: {reason}\nRun `genius doctor` to see what is wrong."
@@ -52,6 +65,7 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(schedules.app, name="schedules")
 app.command()(token.token)
 app.command()(jobs.jobs)
+app.add_typer(deadletters.app, name="deadletters")
 app.command()(top.top)
 app.command()(doctor.doctor)
 app.command(name="simulate")(simulate.simulate_workload)

@@ -84,14 +84,14 @@ class Publisher:
             for lane, group in groupby(sorted(jobs, key=attrgetter("lane")), key=attrgetter("lane")):
                 FairQueue(client, lane).enqueue([self._entry(job) for job in group])
 
-    def withdraw(self, lane: str, message_id: str) -> None:
-        """Take a message that nobody needs any more out of the queue; one that stays does no harm.
+    def withdraw(self, lane: str, *message_ids: str) -> None:
+        """Take messages that nobody needs any more out of the queue; one that stays does no harm.
 
         Raises:
             BrokerAwayError: Redis is away.
         """
         with self._broker() as client:
-            FairQueue(client, lane).cancel([message_id])
+            FairQueue(client, lane).cancel(message_ids)
 
     def entitle(self, organization_id: UUID, terms: Plan) -> None:
         """Let every lane know at once what a tenant may use, on the backlog it has.

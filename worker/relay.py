@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import array
 
 from config.plans import terms_of
-from models.job import Job, JobState, OutboxRow
+from models.job import Job, JobState, JobWait, OutboxRow
 from models.organization import Organization, OrganizationStatus
 from models.session import RelayDatabase, call_relay, relay_session
 from worker.publish import BrokerAwayError, Publisher, Waiting
@@ -154,6 +154,11 @@ def pages_of_waiting_jobs(database: RelayDatabase) -> Iterator[list[Waiting]]:
 
 
 def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> list[Waiting]:
+    waits_for_another = (
+        select(JobWait.job_id)
+        .where(JobWait.organization_id == Job.organization_id, JobWait.job_id == Job.id)
+        .exists()
+    )
     page = (
         select(
             Job.organization_id,
@@ -170,6 +175,7 @@ def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> 
         .where(
             tuple_(Job.organization_id, Job.id) > after,
             Job.state.in_(WAITING_STATES),
+            ~waits_for_another,
             Organization.status == OrganizationStatus.ACTIVE,
         )
         .order_by(Job.organization_id, Job.id)

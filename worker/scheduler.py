@@ -15,6 +15,7 @@ from models.session import (
     get_database,
     open_relay_database,
 )
+from worker.expire import expire_due
 from worker.fire import fire_due
 from worker.publish import Publisher, get_publisher
 from worker.relay import run_pass
@@ -38,11 +39,15 @@ class RelayScheduler(Scheduler):
         more = _whatever_fails("firing schedules", self._fire)
         if time.monotonic() >= self._pass_due:
             _whatever_fails("relay pass", self._run_pass)
+            _whatever_fails("expiring jobs", self._expire)
             self._pass_due = time.monotonic() + interval
         return 0.0 if more else max(self._pass_due - time.monotonic(), 0.01)
 
     def _fire(self) -> bool:
         return fire_due(self._relay, self._database, self._publisher).more
+
+    def _expire(self) -> bool:
+        return expire_due(self._relay, self._database, self._publisher) > 0
 
     def _run_pass(self) -> bool:
         run_pass(self._relay, self._publisher)

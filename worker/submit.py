@@ -40,6 +40,8 @@ class SqlState(StrEnum):
     QUOTA_USED_UP = "GQ001"
     KEY_REUSED = "GI001"
     ORGANIZATION_NOT_ACTIVE = "GO001"
+    PREDECESSOR_UNKNOWN = "GW001"
+    PREDECESSOR_FAILED = "GW002"
 
 
 class SubmitError(Exception):
@@ -91,6 +93,16 @@ class IdempotencyConflictError(SubmitError):
         self.key = key
 
 
+class PredecessorError(SubmitError):
+    """The job to wait for will never succeed: there is none, or it ended otherwise."""
+
+    def __init__(self, job_id: UUID, state: str | None) -> None:
+        super().__init__(f"cannot wait for job {job_id}: {state or 'there is none'}")
+        self.job_id = job_id
+        self.state = state
+        """None: the tenant has no such job."""
+
+
 class JobNotFoundError(LookupError):
     """The tenant has no such job."""
 
@@ -113,6 +125,10 @@ class Submission:
     priority: int = 0
     """-10 to 10; a head start in seconds over the tenant's own jobs."""
     idempotency_key: str | None = None
+    expires_at: datetime | None = None
+    """No attempt begins after this moment; a job that waits then is cancelled."""
+    after: UUID | int | None = None
+    """The job that must succeed first: its id, or its place (from 0) earlier in the same submission."""
 
     def fingerprint(self) -> str:
         """Hash everything that makes two submissions the same."""
@@ -121,6 +137,8 @@ class Submission:
             self.payload.model_dump(mode="json"),
             self.run_at.isoformat() if self.run_at else None,
             self.priority,
+            self.expires_at.isoformat() if self.expires_at else None,
+            str(self.after),
         ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -136,6 +154,8 @@ class SubmittedJob:
     run_at: datetime | None
     replayed: bool
     """The idempotency key was known: this is the job it made."""
+    waits: bool = False
+    """Another job must succeed first; then it is published."""
 
 
 def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is asked
@@ -174,7 +194,7 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
             due_at=job.run_at,
         )
         for job, submission in zip(recorded, submissions, strict=True)
-        if not job.replayed
+        if not job.replayed and not job.waits
     ]
     publish_recorded(database, publisher, fresh)
     return recorded
@@ -242,6 +262,9 @@ def record(
             quota=quota_now(tenant),
             requested_by=requested_by,
             request=request_id,
+            expiries=[each.expires_at for each in submissions],
+            after_ids=[each.after if isinstance(each.after, UUID) else None for each in submissions],
+            after_places=[each.after if isinstance(each.after, int) else None for each in submissions],
         )
     except psycopg.Error as error:
         raise translated(error) from error
@@ -253,6 +276,7 @@ def record(
             created_at=row["job_created_at"],
             run_at=row["job_run_at"],
             replayed=row["replayed"],
+            waits=row["waits"],
         )
         for row in rows
     ]
@@ -283,6 +307,11 @@ def translated(error: psycopg.Error) -> Exception:
             return IdempotencyConflictError(detail)
         case SqlState.ORGANIZATION_NOT_ACTIVE:
             return OrganizationInactiveError("organization is not active")
+        case SqlState.PREDECESSOR_UNKNOWN:
+            return PredecessorError(UUID(detail), None)
+        case SqlState.PREDECESSOR_FAILED:
+            state, _, job_id = detail.partition(" ")
+            return PredecessorError(UUID(job_id), state)
         case _:
             return error
 
@@ -333,15 +362,19 @@ def retry(
     row = rows[0]
     if row["found"] not in {JobState.DEAD, JobState.CANCELLED}:
         raise JobStateError(row["found"])
-    waiting = Waiting(
+    publish_recorded(database, publisher or get_publisher(), [revived(tenant, {**row, "job_id": job_id})])
+    return JobState.QUEUED
+
+
+def revived(tenant: Tenant, row: Mapping[str, Any]) -> Waiting:
+    """Return the message of a job that was given another life."""
+    return Waiting(
         organization_id=tenant.organization_id,
         terms=tenant.terms,
-        job_id=job_id,
+        job_id=row["job_id"],
         kind=row["kind"],
         lane=row["lane"],
         attempts_made=row["attempt"],
         priority=row["priority"],
         due_at=None,
     )
-    publish_recorded(database, publisher or get_publisher(), [waiting])
-    return JobState.QUEUED

@@ -1,10 +1,11 @@
 """One module per resource."""
 
-from intake.routes import campaigns, events, health, jobs, leads, schedules, social, usage
+from intake.routes import campaigns, dead_letters, events, health, jobs, leads, schedules, social, usage
 
 ROUTERS = (
     health.router,
     jobs.router,
+    dead_letters.router,
     schedules.router,
     leads.router,
     events.router,

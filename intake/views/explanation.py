@@ -8,13 +8,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from intake.views.base import View
-from models.job import Job, JobState, OutboxRow
+from models.job import Job, JobState, JobWait, OutboxRow
 
 Reason = Literal[
     "ended",
     "running",
     "stopping",
     "starting",
+    "waiting_for_job",
     "delayed",
     "retrying",
     "entering_queue",
@@ -52,7 +53,16 @@ def explain_job(session: Session, job_id: UUID) -> Explanation | None:
         .exists()
         .label("unpublished")
     )
-    columns = (Job.id, Job.lane, Job.attempt, Job.state, Job.run_at, Job.cancel_requested, unpublished)
+    waits_for = (
+        select(JobWait.after_id)
+        .where(JobWait.organization_id == Job.organization_id, JobWait.job_id == Job.id)
+        .scalar_subquery()
+        .label("waits_for")
+    )
+    columns = (
+        *(Job.id, Job.lane, Job.attempt, Job.state, Job.run_at, Job.cancel_requested),
+        *(Job.error, unpublished, waits_for),
+    )
     row: Any = session.execute(select(*columns).where(Job.id == job_id)).one_or_none()
     if row is None:
         return None
@@ -72,7 +82,9 @@ def explain_job(session: Session, job_id: UUID) -> Explanation | None:
 def _reason(row: Any) -> tuple[Reason, str]:
     match state := JobState(row.state):
         case JobState.SUCCEEDED | JobState.DEAD | JobState.CANCELLED:
-            return "ended", _ENDED[state]
+            cause = (row.error or {}).get("message")
+            reason = f" Because {cause}." if state is JobState.CANCELLED and cause else ""
+            return "ended", _ENDED[state] + reason
         case JobState.RUNNING if row.cancel_requested:
             return "stopping", "It was asked to stop and will at its next safe step."
         case JobState.RUNNING:
@@ -91,6 +103,8 @@ _ENDED = {
 
 
 def _waiting(row: Any) -> tuple[Reason, str]:
+    if row.waits_for is not None:
+        return "waiting_for_job", f"It begins once job {row.waits_for} has succeeded."
     if row.run_at is not None and row.run_at > datetime.now(UTC):
         moment = row.run_at.isoformat(timespec="seconds")
         if row.attempt > 0:

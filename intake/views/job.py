@@ -33,6 +33,10 @@ class JobSummary(View):
     """Begin of the latest attempt."""
     finished_at: datetime | None
     cancel_requested: bool
+    expires_at: datetime | None
+    """What has not begun by then is cancelled."""
+    after: UUID | None
+    """The job that has to succeed first."""
 
 
 class JobView(JobSummary):
@@ -53,8 +57,13 @@ class EventView(View):
     detail: dict[str, Any] | None
 
 
-_SUMMARY = [getattr(Job, name) for name in JobSummary.model_fields]
-_FULL = [getattr(Job, name) for name in JobView.model_fields]
+def _columns(view: type[View]) -> list[Any]:
+    named = {"after": Job.after_id.label("after")}
+    return [named[name] if name in named else getattr(Job, name) for name in view.model_fields]
+
+
+_SUMMARY = _columns(JobSummary)
+_FULL = _columns(JobView)
 
 
 def find_job(session: Session, job_id: UUID) -> Row[Any] | None:

@@ -4,7 +4,7 @@ SELECT app.protect(name::regclass) FROM unnest(ARRAY[
     'public.jobs', 'public.job_leases', 'public.quota_periods', 'public.quota_reservations'
 ]) AS name;
 SELECT app.protect(name::regclass, ARRAY['select', 'insert', 'delete']) FROM unnest(ARRAY[
-    'public.outbox', 'public.dead_letters', 'public.idempotency_keys'
+    'public.outbox', 'public.dead_letters', 'public.idempotency_keys', 'public.job_waits', 'public.job_expiries'
 ]) AS name;
 SELECT app.protect(name::regclass, ARRAY['select', 'insert']) FROM unnest(ARRAY[
     'public.job_events', 'public.usage_ledger'
@@ -20,3 +20,5 @@ SELECT app.protect_relay('public.outbox',
     insertable => ARRAY['organization_id', 'job_id', 'attempt', 'kind', 'lane', 'priority'], removable => true);
 SELECT app.protect_relay('public.job_events', '{}',
     insertable => ARRAY['organization_id', 'job_id', 'id', 'attempt', 'state', 'detail']);
+SELECT app.protect_relay('public.job_waits', ARRAY['organization_id', 'job_id']);
+SELECT app.protect_relay('public.job_expiries', ARRAY['organization_id', 'expires_at']);

@@ -10,17 +10,57 @@ BEGIN
     RETURN app.sealed_tenant();
 END $$;
 
+-- Finds for each job of a submission which one it waits for, by id or by place (from 0) among *answers*, and whether
+-- that one has yet to end. Locks what it finds: it cannot end before the submission has. A replayed job waits for none.
+-- Raises GW001 (no such job) and GW002 (it ended without success).
+CREATE FUNCTION app.find_predecessors(
+    tenant uuid, answers uuid[], fresh boolean[], after_ids uuid[], after_places integer[],
+    OUT targets uuid[], OUT waiting boolean[]
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unknown text;
+    failed text;
+BEGIN
+    SELECT array_agg(CASE WHEN item.is_fresh THEN coalesce(item.after_id, answers[item.after_place + 1]) END
+        ORDER BY item.place)
+    INTO targets
+    FROM unnest(fresh, after_ids, after_places) WITH ORDINALITY AS item(is_fresh, after_id, after_place, place);
+
+    PERFORM FROM public.jobs AS row WHERE row.organization_id = tenant AND row.id = ANY (targets)
+    ORDER BY row.id FOR SHARE;
+
+    SELECT array_agg(item.target IS NOT NULL AND known.state IS DISTINCT FROM 'succeeded' ORDER BY item.place),
+        min(item.target::text) FILTER (WHERE item.target IS NOT NULL AND known.state IS NULL),
+        min(known.state || ' ' || item.target) FILTER (WHERE known.state IN ('dead', 'cancelled'))
+    INTO waiting, unknown, failed
+    FROM unnest(targets, after_places) WITH ORDINALITY AS item(target, after_place, place)
+    LEFT JOIN LATERAL (
+        SELECT 'queued' AS state WHERE fresh[item.after_place + 1]
+        UNION ALL
+        SELECT job.state FROM public.jobs AS job WHERE job.organization_id = tenant AND job.id = item.target
+        LIMIT 1
+    ) AS known ON true;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'there is no job to wait for' USING ERRCODE = 'GW001', DETAIL = unknown;
+    ELSIF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'the job to wait for ended without success' USING ERRCODE = 'GW002', DETAIL = failed;
+    END IF;
+END $$;
+
 -- Records jobs with their quota and their outbox rows: all of them or none.
 -- Arrays run in parallel, one element a job. A known idempotency key answers with the job it made.
--- Raises GI001 (key used with another body), GQ001 (quota), GO001 (organization not active).
+-- A job that waits for another (after_ids, after_places) gets no outbox row: app.release_dependents writes it.
+-- Raises GI001 (key used with another body), GQ001 (quota), GO001 (organization not active), GW001 and GW002.
 -- Which jobs are new travels as an array beside the others, and each table is filled from what was inserted:
 -- `id = ANY (array)` would be quadratic, and reading jobs back grows with what is there.
 CREATE FUNCTION app.submit_jobs(
     seal text, ids uuid[], kinds text[], lanes text[], payloads jsonb[], due timestamptz[], priorities integer[],
     attempts_allowed integer[], keys text[], fingerprints text[], meters text[], quantities bigint[],
-    quota jsonb, requested_by uuid, request text
+    quota jsonb, requested_by uuid, request text, expiries timestamptz[] DEFAULT NULL, after_ids uuid[] DEFAULT NULL,
+    after_places integer[] DEFAULT NULL
 ) RETURNS TABLE (
-    job_id uuid, job_kind text, job_state text, job_created_at timestamptz, job_run_at timestamptz, replayed boolean)
+    job_id uuid, job_kind text, job_state text, job_created_at timestamptz, job_run_at timestamptz, replayed boolean,
+    waits boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -28,6 +68,8 @@ DECLARE
     answers uuid[] := ids;
     fresh boolean[] := array_fill(true, ARRAY[cardinality(ids)]);
     starts constant timestamptz := quota ->> 'period_start';
+    targets uuid[];
+    waiting boolean[];
     wanted record;
     clash text;
 BEGIN
@@ -54,6 +96,11 @@ BEGIN
         END IF;
     END IF;
 
+    IF array_length(array_remove(after_ids, NULL), 1) > 0 OR array_length(array_remove(after_places, NULL), 1) > 0 THEN
+        SELECT found.targets, found.waiting INTO targets, waiting
+        FROM app.find_predecessors(tenant, answers, fresh, after_ids, after_places) AS found;
+    END IF;
+
     -- In the order of the meters, so that two submissions never lock each other's periods crosswise.
     FOR wanted IN
         SELECT need.meter, sum(need.quantity)::bigint AS quantity
@@ -71,16 +118,18 @@ BEGIN
     RETURN QUERY
     WITH item AS MATERIALIZED (
         SELECT * FROM unnest(
-            ids, answers, fresh, kinds, lanes, payloads, due, priorities, attempts_allowed, meters, quantities
+            ids, answers, fresh, kinds, lanes, payloads, due, priorities, attempts_allowed, meters, quantities,
+            expiries, targets, waiting
         ) WITH ORDINALITY AS item(
-            id, answer, is_fresh, kind, lane, payload, run_at, priority, allowed, meter, quantity, place)
+            id, answer, is_fresh, kind, lane, payload, run_at, priority, allowed, meter, quantity,
+            expires_at, after_id, waits, place)
     ), made AS (
         INSERT INTO public.jobs AS job (
             organization_id, id, kind, lane, state, payload, priority, max_attempts, attempts_per_life, run_at,
-            meter, requested_by, request_id)
+            meter, requested_by, request_id, expires_at, after_id)
         SELECT tenant, item.id, item.kind, item.lane,
-            CASE WHEN item.run_at > now() THEN 'scheduled' ELSE 'queued' END, item.payload, item.priority,
-            item.allowed, item.allowed, item.run_at, item.meter, requested_by, request
+            CASE WHEN item.waits OR item.run_at > now() THEN 'scheduled' ELSE 'queued' END, item.payload, item.priority,
+            item.allowed, item.allowed, item.run_at, item.meter, requested_by, request, item.expires_at, item.after_id
         FROM item WHERE item.is_fresh
         RETURNING job.id, job.kind, job.lane, job.state, job.priority, job.run_at, job.created_at
     ), held AS (
@@ -90,13 +139,21 @@ BEGIN
         WHERE item.is_fresh AND need.meter IS NOT NULL AND need.quantity > 0
     ), boxed AS (
         INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at)
-        SELECT tenant, made.id, 0, made.kind, made.lane, made.priority, made.run_at FROM made
+        SELECT tenant, item.id, 0, item.kind, item.lane, item.priority, item.run_at
+        FROM item WHERE item.is_fresh AND item.waits IS NOT TRUE
+    ), parked AS (
+        INSERT INTO public.job_waits (organization_id, job_id, after_id)
+        SELECT tenant, item.id, item.after_id FROM item WHERE item.waits
+    ), timed AS (
+        INSERT INTO public.job_expiries (organization_id, job_id, expires_at)
+        SELECT tenant, item.id, item.expires_at FROM item WHERE item.is_fresh AND item.expires_at IS NOT NULL
     ), told AS (
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
         SELECT tenant, made.id, app.uuid7(), 0, made.state FROM made
     )
     SELECT item.answer, coalesce(made.kind, job.kind), coalesce(made.state, job.state),
-        coalesce(made.created_at, job.created_at), coalesce(made.run_at, job.run_at), NOT item.is_fresh
+        coalesce(made.created_at, job.created_at), coalesce(made.run_at, job.run_at), NOT item.is_fresh,
+        item.waits IS TRUE
     FROM item
     LEFT JOIN made ON made.id = item.answer
     LEFT JOIN public.jobs AS job
@@ -126,5 +183,7 @@ BEGIN
     SELECT tenant, job, row.attempt, row.kind, row.lane, row.priority, row.run_at
     FROM public.jobs AS row
     WHERE row.organization_id = tenant AND row.id = job AND row.state IN ('queued', 'scheduled')
+      AND NOT EXISTS (
+        SELECT FROM public.job_waits AS wait WHERE wait.organization_id = tenant AND wait.job_id = job)
     ON CONFLICT DO NOTHING;
 END $$;

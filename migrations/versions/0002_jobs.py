@@ -16,6 +16,7 @@ down_revision = "0001"
 def upgrade() -> None:
     _create_jobs()
     _create_side_tables()
+    _create_waits()
     _create_quota()
     for script in ("jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_end", "relay"):
         run_file(f"{script}.sql")
@@ -57,6 +58,8 @@ def _create_jobs() -> None:
         sa.Column("error", JSONB),
         sa.Column("requested_by", sa.Uuid),
         sa.Column("request_id", sa.Text),
+        _moment("expires_at", nullable=True),
+        sa.Column("after_id", sa.Uuid),
         sa.PrimaryKeyConstraint("organization_id", "id", name="pk_jobs"),
         sa.CheckConstraint(
             "state IN ('scheduled', 'queued', 'running', 'succeeded', 'dead', 'cancelled')",
@@ -105,7 +108,11 @@ def _create_side_tables() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("error", JSONB),
         _moment("died_at", default="now()"),
+        sa.Column("fingerprint", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("organization_id", "job_id", name="pk_dead_letters"),
+    )
+    op.create_index(
+        "ix_dead_letters_fingerprint", "dead_letters", ["organization_id", "fingerprint", "job_id"]
     )
     op.create_table(
         "idempotency_keys",
@@ -116,6 +123,31 @@ def _create_side_tables() -> None:
         _moment("created_at", default="now()"),
         sa.PrimaryKeyConstraint("organization_id", "key", name="pk_idempotency_keys"),
     )
+
+
+def _create_waits() -> None:
+    op.create_table(
+        "job_waits",
+        *_job_key(),
+        sa.Column("after_id", sa.Uuid, nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", "job_id", name="pk_job_waits"),
+        *(
+            sa.ForeignKeyConstraint(
+                ["organization_id", column],
+                ["jobs.organization_id", "jobs.id"],
+                name=op.f(f"fk_job_waits_organization_id_{column}"),
+            )
+            for column in ("job_id", "after_id")
+        ),
+    )
+    op.create_index("ix_job_waits_after_id", "job_waits", ["organization_id", "after_id"])
+    op.create_table(
+        "job_expiries",
+        *_job_key(),
+        _moment("expires_at"),
+        sa.PrimaryKeyConstraint("organization_id", "job_id", name="pk_job_expiries"),
+    )
+    op.create_index("ix_job_expiries_expires_at", "job_expiries", ["expires_at"])
 
 
 def _create_quota() -> None:

@@ -89,7 +89,9 @@ def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
         "job_events": job | {"id": uuid7(), "attempt": 1, "state": "running"},
         "job_leases": job | {"attempt": 1, "worker": "w", "leased_until": MOMENT},
         "outbox": job | {"attempt": 1, "kind": "leads.score", "lane": "scoring", "priority": 0},
-        "dead_letters": job | {"kind": "leads.score", "attempts": 1},
+        "job_waits": job | {"after_id": ids["job"]},
+        "job_expiries": job | {"expires_at": MOMENT},
+        "dead_letters": job | {"kind": "leads.score", "attempts": 1, "fingerprint": "f"},
         "idempotency_keys": job | {"key": "1", "fingerprint": "f"},
         "quota_periods": {"meter": "jobs_month", "period_start": MOMENT, "period_end": MOMENT},
         "quota_reservations": job
