@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     lease_time: Span = Field(default=timedelta(seconds=60), ge=timedelta(seconds=1))
     """A job not renewed for this long is given to another worker."""
 
+    shutdown_deadline: Span = Field(default=timedelta(seconds=25), gt=timedelta(0))
+    """A worker told to stop ends within this time; a job that still runs then runs again elsewhere."""
+
     relay_interval: Span = Field(default=timedelta(seconds=2), gt=timedelta(0))
     """Pause between two passes of the relay."""
 

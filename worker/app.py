@@ -9,6 +9,7 @@ from config.celery import celery_settings
 from config.logging import configure_logging
 from config.settings import get_settings
 from worker.fairshare import transport
+from worker.shutdown import Deadline
 
 transport.register()
 
@@ -24,6 +25,7 @@ app = Celery(
 )
 # Read when first needed: whoever only looks at the catalogue of kinds needs no environment.
 app.add_defaults(lambda: celery_settings(get_settings()))
+app.steps["worker"].add(Deadline)
 
 
 @setup_logging.connect
