@@ -57,6 +57,8 @@ class Channel(TemporaryQueues):
     """
 
     QoS = QoS
+    socket_timeout = 10.0
+    """Seconds; Kombu sets none, so that a call on a connection that died silently would never return."""
     from_transport_options = ChannelBase.from_transport_options + OPTION_NAMES
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
