@@ -3,9 +3,9 @@ import os
 
 from celery import Celery
 
-import worker.fairshare
+from worker.fairshare import register
 
-worker.fairshare.register()
+register()
 app = Celery("shop", broker=os.environ["PLAIN_BROKER"], backend=os.environ["PLAIN_RESULTS"])
 
 
@@ -14,7 +14,12 @@ def add(left, right):
     return left + right
 
 
-@app.task(bind=True, max_retries=3)
+@app.task
+def total(numbers):
+    return sum(numbers)
+
+
+@app.task(bind=True)
 def stubborn(self):
     if self.request.retries < 2:
         raise self.retry(countdown=0.2)
