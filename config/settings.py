@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1)
     """Connections per process that stay open; as many again may open for a burst."""
 
+    database_pooled: bool = False
+    """The URLs of application and relay lead to a pooler in transaction mode, such as PgBouncer."""
+
     statement_timeout: Span = Field(default=timedelta(seconds=30), gt=timedelta(0))
     """A statement that takes longer is cancelled by Postgres."""
 

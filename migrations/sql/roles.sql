@@ -31,4 +31,9 @@ BEGIN
     IF NOT pg_catalog.pg_has_role('genius_owner', 'genius_relay', 'MEMBER') THEN
         GRANT genius_relay TO genius_owner;
     END IF;
+    -- Behind a pooler no connection can say how long it may take: these hold there. Ours say it themselves.
+    FOREACH name IN ARRAY ARRAY['genius_app', 'genius_relay'] LOOP
+        EXECUTE format('ALTER ROLE %I SET statement_timeout = %L', name, '30s');
+        EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = %L', name, '1min');
+    END LOOP;
 END $$;
