@@ -15,31 +15,19 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from worker.fairshare.batch import PublishBatch
+from worker.fairshare.conversation import Conversation, load_scripts
 from worker.fairshare.errors import BacklogFullError
-from worker.fairshare.keeper import End, Keeper, by_lane, impatient, keeper_of
+from worker.fairshare.keeper import Keeper, impatient, keeper_of
 from worker.fairshare.kombu_base import ChannelBase
-from worker.fairshare.message import delivery_of, entry_of
+from worker.fairshare.message import Message, delivery_of, entry_of
 from worker.fairshare.options import OPTION_NAMES, Options
 from worker.fairshare.poller import BUFFER
 from worker.fairshare.qos import QoS
-from worker.fairshare.queue import (
-    Entry,
-    FairQueue,
-    Outcome,
-    Placed,
-    Reserved,
-    read_reserved,
-    reserve_arguments,
-)
-from worker.fairshare.script import Argument, load
+from worker.fairshare.queue import Entry, FairQueue, Outcome, Placed, Reserved
 from worker.fairshare.signal import Signal
 from worker.fairshare.temporary import TemporaryQueues
 
 logger = logging.getLogger(__name__)
-
-BELL = "BLPOP"
-RESERVE = "reserve"
-FINISH = "finish"
 
 SHORTEST_WAIT = 0.005
 """Seconds between two looks at lanes that have nothing to run."""
@@ -59,15 +47,12 @@ class Channel(TemporaryQueues):
     QoS = QoS
     socket_timeout = 10.0
     """Seconds; Kombu sets none, so that a call on a connection that died silently would never return."""
+    Message = Message
     from_transport_options = ChannelBase.from_transport_options + OPTION_NAMES
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.signal = Signal()
         self._buffer: deque[tuple[str, Reserved]] = deque()
-        self._awaited: list[str] = []
-        self._carried: list[End] = []
-        self._asked: list[str] = []
-        self._turn = 0
         self._idle_until: float | None = None
         self._no_ack: set[str] = set()
         self._average = 0.0
@@ -76,6 +61,7 @@ class Channel(TemporaryQueues):
         super().__init__(*args, **kwargs)
         self.options = Options.of(self.connection.client.transport_options)
         self.policy = self.options.policy
+        self.conversation = Conversation(self.policy, lambda lane: self.lane(lane).keys.base)
         self.handlers = {"BRPOP": self._brpop_read, "LISTEN": self._receive, BUFFER: self.deliver}
 
     # -- publishing
@@ -203,7 +189,7 @@ class Channel(TemporaryQueues):
         """
         self.signal.set(bool(self._buffer) and self._may_deliver())
         if self._in_poll:
-            if self._awaited == [BELL]:
+            if self.conversation.awaits_bell:
                 self.keeper.flush()
         elif self._wanted() > 0:
             self.connection.cycle.ask(self)
@@ -235,36 +221,17 @@ class Channel(TemporaryQueues):
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - Kombu's signature
         connection = self.client.connection
+        lanes = self.active_queues
         if self._idle_until is None:
-            commands = self._reserve_commands()
+            count = max(1, self._wanted())
+            commands = self.conversation.reserve(lanes, count, self.keeper.take_ends())
         else:
             wait = min(self.brpop_timeout or 1, max(self._idle_until - monotonic(), SHORTEST_WAIT))
-            bells = [self.lane(lane).keys.bell for lane in self.active_queues]
-            commands = [[BELL, *bells, f"{wait:.3f}"]]
-            self._awaited = [BELL]
+            commands = self.conversation.listen([self.lane(lane).keys.bell for lane in lanes], wait)
             self._idle_until = None
         self._in_poll = connection
         self._brpop_sent_at = monotonic()
         connection.send_packed_command(connection.pack_commands(commands))
-
-    def _reserve_commands(self) -> list[list[Any]]:
-        lanes = self.active_queues
-        self._turn = (self._turn + 1) % len(lanes)
-        self._asked = lanes[self._turn :] + lanes[: self._turn]
-        self._carried = self.keeper.take_ends()
-        commands = []
-        for lane, ends in by_lane(self._carried).items():
-            arguments: list[Argument] = [
-                "",
-                self.options.max_tries,
-                *(value for end in ends for value in end),
-            ]
-            commands.append(load(FINISH).command([self.lane(lane).keys.base], arguments))
-        keys = [self.lane(lane).keys.base for lane in self._asked]
-        count = max(1, self._wanted())
-        commands.append(load(RESERVE).command(keys, reserve_arguments(self.policy, count)))
-        self._awaited = [FINISH] * (len(commands) - 1) + [RESERVE]
-        return commands
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002 - Kombu's signature
         """Read the answer that is there; raises Empty if it brought no job."""
@@ -272,7 +239,7 @@ class Channel(TemporaryQueues):
             jobs = self._read_answers()
         except NoScriptError:
             self._give_up_answers()
-            self._load_scripts()
+            load_scripts(self.client.connection)
             raise Empty from None
         except (ReadOnlyError, OutOfMemoryError) as error:
             self._break_connection()
@@ -291,51 +258,36 @@ class Channel(TemporaryQueues):
         return True
 
     def _read_answers(self) -> list[Reserved]:
-        connection = self.client.connection
-        missing: NoScriptError | None = None
-        jobs: list[Reserved] = []
-        while self._awaited:
-            name = self._awaited.pop(0)
-            try:
-                answer = self.client.parse_response(connection, name)
-            except NoScriptError as error:
-                missing = error
-                continue
-            if name == RESERVE:
-                jobs, look_again = read_reserved(answer, self._asked)
-                if not jobs:
-                    wait = 60.0 if look_again is None else look_again.total_seconds()
-                    self._idle_until = monotonic() + wait
-        if missing is not None:
-            raise missing
-        self._carried = []
+        awaited_jobs = self.conversation.awaits_jobs
+        jobs, look_again = self.conversation.read(self.client)
+        if awaited_jobs and not jobs:
+            wait = 60.0 if look_again is None else look_again.total_seconds()
+            self._idle_until = monotonic() + wait
         return jobs
 
     def _give_up_answers(self) -> None:
-        """What was carried along may not have arrived: tell it again."""
-        self._awaited = []
-        self.keeper.put_back(self._carried)
-        self._carried = []
+        """What was brought along may not have arrived: tell it again."""
+        self.keeper.put_back(self.conversation.give_up())
 
     def _break_connection(self) -> None:
         self._give_up_answers()
         self.client.connection.disconnect()
 
-    def _load_scripts(self) -> None:
-        connection = self.client.connection
-        for verb in (FINISH, RESERVE):
-            connection.send_command("SCRIPT LOAD", load(verb).text)
-            connection.read_response()
-
     def deliver(self) -> None:
         """Hand jobs to the consumer as far as its window is open, for a few milliseconds at most."""
         until = monotonic() + self.options.lookahead_ms / 1000
-        while self._buffer and self._may_deliver():
-            tag, job = self._buffer.popleft()
-            if self.keeper.begin(tag):
-                self._deliver_one(tag, job)
-            if monotonic() > until:
+        while self._buffer and monotonic() <= until:
+            if self._may_deliver():
+                self._deliver_next()
+            elif not self.connection.cycle.run_ready():
                 return
+
+    def _deliver_next(self) -> None:
+        if not self._in_poll and self._wanted() > 0:
+            self.connection.cycle.ask(self)  # so that more is there when the rest is handed over
+        tag, job = self._buffer.popleft()
+        if self.keeper.begin(tag):
+            self._deliver_one(tag, job)
 
     def _deliver_one(self, tag: str, job: Reserved) -> None:
         if job.lane not in self.connection._callbacks:  # noqa: SLF001 - Kombu's channels read it too
@@ -366,13 +318,12 @@ class Channel(TemporaryQueues):
 
     def _settle(self) -> None:
         """Read what was asked for, and give back every job that was not handed over."""
-        if self._in_poll and RESERVE in self._awaited:
+        if self._in_poll and self.conversation.awaits_jobs:
             with contextlib.suppress(Empty, RedisError, OSError):
                 jobs = self._read_answers()
                 self._buffer.extend(zip(self.keeper.take(jobs), jobs, strict=True))
+            self._give_up_answers()  # if they could not be read
             self._in_poll = None
-        if self._carried:
-            self._give_up_answers()
         while self._buffer:
             self.keeper.end(self._buffer.popleft()[0], Outcome.UNSTARTED)
         self.signal.set(raised=False)

@@ -1,5 +1,6 @@
 """Wait for jobs, broadcasts and freed slots on one poller."""
 
+from threading import get_ident
 from typing import Any
 
 from worker.fairshare.kombu_base import PollerBase
@@ -33,6 +34,15 @@ class Poller(PollerBase):
     def ask(self, channel: Any) -> None:
         """Send the channel's next command on a connection that is being watched."""
         self._register_BRPOP(channel)
+
+    def run_ready(self) -> bool:
+        """Run what the event loop was told meanwhile, such as acknowledgements; False if that was nothing."""
+        loop = self.loop
+        if loop is None or not loop._ready or loop._loop_thread != get_ident():  # noqa: SLF001 - it has no other door
+            return False
+        for callback in loop._pop_ready():  # noqa: SLF001 - as the loop itself does
+            callback()
+        return True
 
     def forget_buffer(self, channel: Any) -> None:
         """Stop watching the channel's own descriptor, which is about to be closed."""

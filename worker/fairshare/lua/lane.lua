@@ -32,13 +32,34 @@ local function open(key)
     tenants = {},
     touched = {}, -- the same in the order they were met, so that a script does the same everywhere
     averages = {},
+    learned = {},
     ring = false,
   }
 end
 
+-- Add what was learned to the fields that are to be written.
+local function with_averages(owner, fields)
+  for _, field in ipairs(owner.learned) do
+    fields[#fields + 1] = field
+    fields[#fields + 1] = exact(owner.averages[field])
+  end
+  return fields
+end
+
+-- A tenant changes many times in one script and is written once.
+local function save(tenant)
+  call('HSET', tenant.hash, unpack(with_averages(tenant, { 'vt', exact(tenant.vt), 'at', tenant.at, 'used',
+    whole(tenant.used), 'tat', whole(tenant.tat), 'guessed', whole(tenant.guessed) })))
+end
+
 local function close(lane)
-  call('HSET', lane.key .. ':clock', 'v', exact(lane.v), 'seq', whole(lane.seq), 'seen', whole(lane.seen),
-    'grace', whole(lane.grace), 'entries', lane.entries)
+  for _, tenant in ipairs(lane.touched) do
+    if tenant.changed then save(tenant) end
+  end
+  local fields = { 'v', exact(lane.v), 'seq', whole(lane.seq), 'seen', whole(lane.seen), 'grace', whole(lane.grace),
+    'entries', lane.entries }
+  with_averages(lane, fields)
+  call('HSET', lane.key .. ':clock', unpack(fields))
   if lane.ring and call('LLEN', lane.key .. ':bell') == 0 then call('RPUSH', lane.key .. ':bell', 1) end
 end
 
@@ -75,6 +96,7 @@ local function tenant_of(lane, name)
     paused_kinds = read[12] and read[12] ~= '' and cjson.decode(read[12]) or false,
     guessed = tonumber(read[13] or 0), -- worker time charged ahead for jobs in flight, not yet known to be true
     averages = {},
+    learned = {},
   }
   lane.tenants[name] = tenant
   lane.touched[#lane.touched + 1] = tenant
@@ -123,8 +145,7 @@ local function place(lane, tenant)
     lane.ring = lane.ring or call('ZRANK', lane.key .. ':' .. where, tenant.name) == 0
   end
   tenant.at = where or ''
-  call('HSET', tenant.hash, 'vt', exact(tenant.vt), 'at', tenant.at, 'used', whole(tenant.used),
-    'tat', whole(tenant.tat), 'guessed', whole(tenant.guessed))
+  tenant.changed = true
 end
 
 local function charge(tenant, time)
@@ -132,20 +153,31 @@ local function charge(tenant, time)
   tenant.used = tenant.used + time
 end
 
+-- The average of one owner, a tenant or the lane; false if nothing is known.
+local function known_average(owner, hash, field)
+  local known = owner.averages[field]
+  if known == nil then
+    known = call('HGET', hash, field)
+    known = known and tonumber(known)
+    owner.averages[field] = known
+  end
+  return known
+end
+
 local function average_of(lane, tenant, kind, default)
   local field = 'e:' .. kind
-  local known = tenant.averages[kind] or call('HGET', tenant.hash, field)
-    or lane.averages[kind] or call('HGET', lane.key .. ':clock', field)
-  return tonumber(known or default)
+  return known_average(tenant, tenant.hash, field) or known_average(lane, lane.key .. ':clock', field) or default
 end
 
 local function learn(lane, tenant, kind, used)
   local field = 'e:' .. kind
-  for _, owner in ipairs({ { tenant, tenant.hash }, { lane, lane.key .. ':clock' } }) do
-    local old = owner[1].averages[kind] or call('HGET', owner[2], field)
-    local new = old and old + (used - old) / 8 or used
-    owner[1].averages[kind] = new
-    call('HSET', owner[2], field, exact(new))
+  for _, owner in ipairs({ tenant, lane }) do
+    local old = known_average(owner, owner.hash or lane.key .. ':clock', field)
+    owner.averages[field] = old and old + (used - old) / 8 or used
+    if not owner.learned[field] then
+      owner.learned[field] = true
+      owner.learned[#owner.learned + 1] = field
+    end
   end
 end
 
@@ -164,15 +196,23 @@ local function pack_lease(lease)
   })
 end
 
+-- Whether any job of the lane was lost or retried: mostly none, and then there is nothing to look up job by job.
+local function has_tries(lane)
+  if lane.has_tries == nil then lane.has_tries = call('EXISTS', lane.key .. ':tries') == 1 end
+  return lane.has_tries
+end
+
 local function forget(lane, job, boost)
   call('HDEL', lane.key .. ':body', job)
-  call('HDEL', lane.key .. ':tries', job)
+  if has_tries(lane) then call('HDEL', lane.key .. ':tries', job) end
   if boost ~= 0 then call('HDEL', lane.key .. ':boost', job) end
 end
 
 -- Move at most RIPEN_LIMIT of a tenant's delayed jobs that came due into its queue.
 local function ripen(lane, tenant)
+  if tenant.ripe then return end
   local due = call('ZRANGEBYSCORE', tenant.delayed, '-inf', whole(NOW), 'WITHSCORES', 'LIMIT', 0, RIPEN_LIMIT)
+  tenant.ripe = #due < 2 * RIPEN_LIMIT
   if not due[1] then return end
   local jobs, entries = {}, {}
   for i = 1, #due, 2 do jobs[#jobs + 1] = due[i] end
@@ -206,6 +246,7 @@ local function finish(lane, token, outcome, used, due, max_tries)
   tenant.guessed = max(0, tenant.guessed - lease.guessed)
   if outcome ~= 'lost' and outcome ~= 'unstarted' then learn(lane, tenant, lease.kind, used) end
   local result = 1
+  if outcome ~= 'ack' then lane.has_tries = nil end -- the first try may be counted now
   if outcome == 'ack' or outcome == 'drop' then
     forget(lane, lease.job, lease.boost)
   elseif outcome ~= 'unstarted' and call('HINCRBY', lane.key .. ':tries', lease.job, 1) >= max_tries then

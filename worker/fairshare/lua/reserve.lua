@@ -66,7 +66,7 @@ local function take(lane, index, reply)
     local job, score = unpack(call('ZPOPMIN', tenant.queue))
     if job and not set_aside(lane, tenant, job, score) then
       local token, message = hand_out(lane, tenant, job, tonumber(score))
-      local tries = tonumber(lane.has_tries and call('HGET', lane.key .. ':tries', job) or 0)
+      local tries = tonumber(has_tries(lane) and call('HGET', lane.key .. ':tries', job) or 0)
       for _, value in ipairs({ index, token, job, name, tries, message }) do reply[#reply + 1] = value end
       return true
     end
@@ -91,7 +91,6 @@ for index, key in ipairs(KEYS) do
   open_lanes[index] = true
   listen(lane)
   promote(lane)
-  lane.has_tries = call('EXISTS', key .. ':tries') == 1
 end
 local idle = 0
 while taken < wanted and idle < #lanes do
