@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Self
 
 from ops.port import LOOPBACK
+
+SETTLE = 0.05
+"""Seconds in which connections that are being closed, such as after a failed handshake, come to their end."""
 
 
 class Proxy:
@@ -67,6 +70,7 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(SETTLE)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -74,10 +78,10 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         gate = self._open
-        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
+        with contextlib.suppress(OSError, asyncio.CancelledError), _ended(writer):
             await gate.wait()
             server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self.target)
-            with contextlib.closing(server_writer):
+            with _ended(server_writer):
                 ways = [_copy(reader, server_writer, gate), _copy(server_reader, writer, gate)]
                 copies = [asyncio.ensure_future(way) for way in ways]
                 try:
@@ -89,6 +93,15 @@ class Proxy:
 
     def _await(self, coroutine: Coroutine[None, None, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+
+@contextlib.contextmanager
+def _ended(writer: asyncio.StreamWriter) -> Iterator[None]:
+    """End the connection, whatever the other side does."""
+    try:
+        yield
+    finally:
+        writer.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from kombu.utils.url import url_to_parts
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.fairshare.channel import Channel
 from worker.fairshare.kombu_base import SentinelChannelBase, SentinelManager
@@ -29,12 +31,19 @@ class SentinelChannel(Channel, SentinelChannelBase):  # type: ignore[misc] # Kom
         manager = SentinelManager(
             sentinels,
             min_other_sentinels=getattr(self, "min_other_sentinels", 0),
-            sentinel_kwargs=getattr(self, "sentinel_kwargs", None),
+            sentinel_kwargs=self._to_sentinels(parameters),
             **parameters,
         )
         # Kombu closes these with the channel.
         setattr(self, "_async_sentinel_manager" if asynchronous else "_sentinel_manager", manager)
         return manager.master_for(self.master_name, Redis).connection_pool
+
+    def _to_sentinels(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Ask the next Sentinel at once when one is away; redis-py would try each again for seconds."""
+        given = getattr(self, "sentinel_kwargs", None)
+        if given is None:
+            given = {name: value for name, value in parameters.items() if name.startswith("socket_")}
+        return {"retry": Retry(NoBackoff(), 0), **given}
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - Kombu's signature
         parameters: dict[str, Any] = super()._connparams(asynchronous)

@@ -1,7 +1,6 @@
 """A plain Celery app on the transport: everything it is used to works."""
 
 import pytest
-from celery import chain, chord, group, signature
 
 from tests.integration.fairshare.plain_app import PlainApp
 from tests.support.wait import wait_until
@@ -9,7 +8,7 @@ from worker.fairshare.errors import BacklogFullError
 from worker.fairshare.message import task_message
 from worker.fairshare.queue import Entry
 
-POOLS = ("solo", "threads", "prefork")
+POOLS = ("solo", "threads", "prefork", "gevent")
 TASKS = "tests.integration.fairshare.plain_tasks"
 
 
@@ -34,25 +33,6 @@ def test_a_worker_stops_warmly_and_finishes_what_runs(plain_app: PlainApp, pool:
     assert "a/long" in plain_app.done()
     assert plain_app.in_flight() == 0
     assert len(plain_app.done()) + plain_app.left() == 2
-
-
-def test_canvas_runs(plain_app: PlainApp) -> None:
-    plain_app.worker()
-    add = signature(f"{TASKS}.add", app=plain_app.app)
-    total = signature(f"{TASKS}.total", app=plain_app.app)
-    assert chain(add.clone((1, 1)), add.clone((2,)), add.clone((3,))).delay().get(timeout=10) == 7
-    assert group(add.clone((i, i)) for i in range(5)).delay().get(timeout=10) == [0, 2, 4, 6, 8]
-    assert chord((add.clone((i, i)) for i in range(5)), total.clone()).delay().get(timeout=10) == 20
-
-
-def test_remote_control_answers(plain_app: PlainApp) -> None:
-    worker = plain_app.worker()
-    inspect = plain_app.app.control.inspect(timeout=3)
-    assert inspect.ping() == {f"{worker.name}@test": {"ok": "pong"}}
-    plain_app.work("a/long", 2.0)
-    wait_until(plain_app.began)
-    active = plain_app.app.control.inspect(timeout=1.5).active()
-    assert [job["name"] for job in active[f"{worker.name}@test"]] == [f"{TASKS}.work"]
 
 
 def test_a_revoked_job_does_not_run(plain_app: PlainApp) -> None:
@@ -137,3 +117,13 @@ def test_a_full_backlog_is_told_to_the_publisher(plain_app: PlainApp) -> None:
     assert refused.value.tenant == "a"
     plain_app.work("b/0", headers=fair)
     assert plain_app.left() == 3
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_job_that_fails_inside_celery_gives_its_slot_back(plain_app: PlainApp, pool: str) -> None:
+    plain_app.worker(pool, 1, PLAIN_RESULTS="redis://127.0.0.1:1/0")  # where no result can be stored
+    plain_app.send("add", 1, 2)
+    plain_app.send("no_such_task")
+    plain_app.work("a/next")
+    wait_until(lambda: plain_app.done() == ["a/next"])
+    wait_until(lambda: plain_app.left() == 0)
