@@ -15,6 +15,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     requeued integer;
 BEGIN
+    -- A running job needs no outbox row; one that was left would refuse the new one, and stop every pass from then on.
+    DELETE FROM public.outbox AS stale USING public.job_leases AS held
+    WHERE stale.organization_id = held.organization_id AND stale.job_id = held.job_id
+      AND held.leased_until < clock_timestamp();
+
     WITH lapsed AS (
         SELECT organization_id, job_id, attempt FROM public.job_leases
         WHERE leased_until < clock_timestamp() LIMIT batch
