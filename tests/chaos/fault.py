@@ -138,18 +138,17 @@ def _(site: Site) -> None:
 @fault("crash Postgres and recover it")
 def _(site: Site) -> None:
     assert site.stack.embedded_postgres is not None
+    backends = _postgres_processes(site)
     site.stack.embedded_postgres.kill()
-    site.a_moment()
+    psutil.wait_procs(
+        backends, timeout=10
+    )  # they find out by themselves; a new server waits for none of them
     site.stack.embedded_postgres.start()
 
 
 @fault("kill one Postgres backend (all sessions end)")
 def _(site: Site) -> None:
-    assert site.stack.embedded_postgres is not None
-    postmaster = (site.stack.embedded_postgres.data / "postmaster.pid").read_text().split()[0]
-    backends = [
-        child for child in psutil.Process(int(postmaster)).children() if "genius_app" in _title(child)
-    ]
+    backends = [process for process in _postgres_processes(site) if "genius_app" in _title(process)]
     for backend in site.chance.sample(backends, min(1, len(backends))):
         backend.kill()
 
@@ -256,6 +255,13 @@ def _family(child: ChildProcess) -> list[psutil.Process]:
         parent = psutil.Process(child.pid)
         return [parent, *parent.children(recursive=True)]
     return []
+
+
+def _postgres_processes(site: Site) -> list[psutil.Process]:
+    """Find what the server started."""
+    assert site.stack.embedded_postgres is not None
+    postmaster = (site.stack.embedded_postgres.data / "postmaster.pid").read_text().split()[0]
+    return psutil.Process(int(postmaster)).children()
 
 
 def _title(process: psutil.Process) -> str:

@@ -63,6 +63,11 @@ class Services:
         child.wait_ready(intake.answers, READY_WITHIN)
         return intake
 
+    def module(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> ChildProcess:
+        """Start ``python -m MODULE ARGUMENTS``."""
+        name = f"{module.rpartition('.')[2]}{len(self.started) + 1}"
+        return self._start(name, [sys.executable, "-m", module, *arguments], environment)
+
     def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> ChildProcess:
         child = ChildProcess(
             name,
