@@ -63,7 +63,7 @@ class TemporaryQueues(ChannelBase):  # type: ignore[misc] # Kombu ships no types
         found = []
         for exchange, routing_key, arguments in self.state.queue_bindings(queue):
             _, pattern, _ = self.typeof(exchange).prepare_bind(queue, exchange, routing_key, arguments)
-            found.append((exchange, routing_key or "", pattern or ""))
+            found.append((exchange, routing_key, pattern))
         return found or [NO_BINDING]
 
     def _now_ms(self) -> int:
@@ -71,5 +71,5 @@ class TemporaryQueues(ChannelBase):  # type: ignore[misc] # Kombu ships no types
         return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _member(queue: str, binding: tuple[str, str, str]) -> str:
-    return json.dumps([queue, *binding])
+def _member(queue: str, binding: tuple[str | None, ...]) -> str:
+    return json.dumps([queue, *(part or "" for part in binding)])
