@@ -9,6 +9,9 @@ from config.settings import Settings
 LANES = ("social", "scoring", "analytics", "quota", "system")
 """Every lane is one Celery queue with its own fair share among tenants."""
 
+NEVER_GIVEN_UP = 2**31
+"""Postgres counts attempts. A message also comes back because Postgres is away, for however many hours."""
+
 
 def broker_url(settings: Settings) -> str:
     """Return the URL that selects the fair-share transport on the Redis of *settings*."""
@@ -23,7 +26,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": broker_url(settings),
         "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if encrypted else None,
-        "broker_transport_options": {"lease_ms": lease_ms, "socket_connect_timeout": timeout},
+        "broker_transport_options": {
+            "lease_ms": lease_ms,
+            "socket_connect_timeout": timeout,
+            "max_tries": NEVER_GIVEN_UP,
+        },
         "broker_connection_retry_on_startup": True,
         # A worker that lost Redis for a night is still there in the morning.
         "broker_connection_max_retries": None,
