@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     broker_timeout: Span = Field(default=timedelta(seconds=1), gt=timedelta(0))
     """A submit waits this long for Redis at most; the relay publishes what could not be."""
 
+    history_kept: Span = Field(default=timedelta(days=400), ge=timedelta(days=31))
+    """Finished jobs and the events of jobs go this long after the month in which the job was made."""
+
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """A larger request body is refused with 413."""
 

@@ -13,6 +13,8 @@ from migrations.server import OfflineMigrationError, OwnerUrlMissingError, refus
 from models.registry import load_tables
 from models.seal import verification_key
 
+PARTITIONED = ("analytics_events_", "job_events_", "job_history_")
+
 
 def migrate() -> None:
     """Migrate, and install the seal key in the same transaction."""
@@ -59,9 +61,7 @@ def _is_ours(
     compared: SchemaItem | None,
 ) -> bool:
     """Leave out partitions: the database makes them, month by month."""
-    is_partition = (
-        kind == "table" and reflected and compared is None and (name or "").startswith("analytics_events_")
-    )
+    is_partition = kind == "table" and reflected and compared is None and (name or "").startswith(PARTITIONED)
     return not is_partition
 
 

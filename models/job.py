@@ -29,15 +29,8 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Job(Base):
-    """One job of one organization."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (
-        one_of("state", JobState),
-        CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="attempt"),
-        {"postgresql_with": {"fillfactor": "50"}},
-    )
+class JobColumns:
+    """What a job is, alive or in the history."""
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -65,10 +58,34 @@ class Job(Base):
     """The job it was to wait for; whether it still does stands in `JobWait`."""
 
 
+class Job(JobColumns, Base):
+    """One job of one organization, until it goes to the history."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        one_of("state", JobState),
+        CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="attempt"),
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
+
+
+class PastJob(JobColumns, Base):
+    """A finished job, by the month of its id; may be indexed as reading needs, since it does not change."""
+
+    __tablename__ = "job_history"
+    __table_args__ = (
+        CheckConstraint("state IN ('succeeded', 'dead', 'cancelled')", name="state"),
+        Index("ix_job_history_state", "organization_id", "state", "id"),
+        Index("ix_job_history_kind", "organization_id", "kind", "id"),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+
+
 class JobEvent(Base):
-    """One change of a job's state: the story a tenant and an operator read."""
+    """One change of a job's state: the story a tenant and an operator read; by the month of the job's id."""
 
     __tablename__ = "job_events"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (job_id)"},)
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     job_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -43,7 +43,7 @@ DUTIES = (
         catch_up=timedelta(minutes=15),
     ),
     Duty("quota", ACCOUNT_QUOTA, AccountQuota(), cron="0 2 * * *", jitter=HOUR, catch_up=20 * HOUR),
-    Duty("retention", RETENTION, Nothing(), cron="0 4 * * *", jitter=HOUR, catch_up=20 * HOUR),
+    Duty("retention", RETENTION, Nothing(), interval=HOUR, jitter=timedelta(minutes=50), catch_up=HOUR),
 )
 """The relay recurs too, but belongs to no organization: beat runs it itself."""
 

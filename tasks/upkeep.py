@@ -1,11 +1,11 @@
 """The bodies of the system's own kinds: a relay pass on demand, and removal of what nobody needs any more."""
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, DateTime, delete, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from config.settings import get_settings
@@ -26,8 +26,17 @@ IDEMPOTENCY_KEYS_KEPT = timedelta(days=2)
 EVENT_KEYS_KEPT = timedelta(days=60)
 """An analytics event sent again later than this counts twice."""
 
+SUCCEEDED_STAY = timedelta(hours=1)
+"""A job that succeeded goes to the history after this long: the table of living jobs stays small."""
+
+RETRYABLE_FOR = timedelta(days=30)
+"""A job that died or was cancelled goes to the history after this long, and cannot be retried any more."""
+
 BATCH = 10_000
 """Rows of one table that one job removes; the next job takes the rest."""
+
+ARCHIVE_BATCH = 100_000
+"""Jobs that one job moves to the history."""
 
 
 @runs(RELAY_TICK)
@@ -43,9 +52,12 @@ def _relay_database() -> RelayDatabase:
 
 @runs(RETENTION)
 def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - there is nothing to ask for
-    """Remove what the organization has no more use for."""
+    """Move finished jobs to the history, and remove what the organization has no more use for."""
     session, organization_id = job.session, job.claim.organization_id
+    now = now_of(session)
+    archive = func.app.archive_jobs(now - SUCCEEDED_STAY, now - RETRYABLE_FOR, ARCHIVE_BATCH)
     removed = {
+        "jobs_archived": session.scalars(select(archive)).one(),
         "idempotency_keys": _remove(
             session,
             IdempotencyKey,
@@ -62,6 +74,11 @@ def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - 
         ),
     }
     return Completion(removed)
+
+
+def now_of(session: Session) -> datetime:
+    """Return the database's clock."""
+    return session.execute(select(func.clock_timestamp(type_=DateTime(timezone=True)))).scalar_one()
 
 
 def _remove(

@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import array
 
 from config.plans import terms_of
+from config.settings import get_settings
 from models.job import Job, JobState, JobWait, OutboxRow
 from models.organization import Organization, OrganizationStatus
 from models.session import RelayDatabase, call_relay, relay_session
@@ -31,7 +32,7 @@ SUBMITTER_GRACE_S = 2.0
 REBUILD_EVERY_S = 900.0
 
 MONTHS_AHEAD = 2
-"""Partitions of analytics events that stand ready."""
+"""Partitions of months to come that stand ready."""
 
 WAITING_STATES = (JobState.QUEUED, JobState.SCHEDULED)
 
@@ -105,7 +106,7 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     The generation names the Redis process, a key within it and the Postgres process: a restart, an emptied or
     a swapped Redis shows in it, and so does a Postgres that lost claims it had not flushed. It also changes
     every quarter of an hour: whatever lost its message in a way nobody thought of waits no longer than that.
-    The same beat makes the partitions of the months to come.
+    The same beat makes the partitions of the months to come and drops those that are not kept any longer.
     """
     with relay_session(database) as session:
         known, postgres_started = session.execute(
@@ -123,6 +124,7 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
         publisher.publish(page)
         offered += len(page)
     call_relay(database, "ensure_event_partitions", ahead=MONTHS_AHEAD)
+    call_relay(database, "turn_history", ahead=MONTHS_AHEAD, kept=get_settings().history_kept)
     with relay_session(database) as session:
         session.execute(text("UPDATE app.relay_state SET queue_generation = :new"), {"new": generation})
     return offered

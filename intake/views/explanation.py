@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from intake.views.base import View
+from models.history import find_job
 from models.job import Job, JobState, JobWait, OutboxRow
 
 Reason = Literal[
@@ -64,6 +65,7 @@ def explain_job(session: Session, job_id: UUID) -> Explanation | None:
         *(Job.error, unpublished, waits_for),
     )
     row: Any = session.execute(select(*columns).where(Job.id == job_id)).one_or_none()
+    row = row or find_job(session, job_id, ("id", "lane", "attempt", "state", "error"))
     if row is None:
         return None
     reason, text = _reason(row)

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from intake.views.base import View
-from models.job import DeadLetter, Job, JobEvent, JobLease, JobState
+from models import history
+from models.job import JobEvent, JobState
 
 MOST_EVENTS = 1_000
 HIDDEN_DETAILS = frozenset({"worker"})
@@ -35,7 +36,7 @@ class JobSummary(View):
     cancel_requested: bool
     expires_at: datetime | None
     """What has not begun by then is cancelled."""
-    after: UUID | None
+    after_id: UUID | None
     """The job that has to succeed first."""
 
 
@@ -57,49 +58,17 @@ class EventView(View):
     detail: dict[str, Any] | None
 
 
-def _columns(view: type[View]) -> list[Any]:
-    named = {"after": Job.after_id.label("after")}
-    return [named[name] if name in named else getattr(Job, name) for name in view.model_fields]
-
-
-_SUMMARY = _columns(JobSummary)
-_FULL = _columns(JobView)
-
-
 def find_job(session: Session, job_id: UUID) -> Row[Any] | None:
     """Return the job in full, or None."""
-    return session.execute(select(*_FULL).where(Job.id == job_id)).one_or_none()
+    return history.find_job(session, job_id, tuple(JobView.model_fields))
 
 
 def list_jobs(
     session: Session, *, state: JobState | None, kind: str | None, before: UUID | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """Return jobs, newest first.
-
-    Jobs carry no index on their state. Running and dead ones are found through the narrow tables that hold
-    exactly these; for the other states Postgres walks the primary key backwards until the page is full.
-    """
-    query = select(*_SUMMARY)
-    order = Job.id
-    match state:
-        case None:
-            pass
-        case JobState.RUNNING:
-            query, order = _through(query, JobLease), JobLease.job_id
-        case JobState.DEAD:
-            query, order = _through(query, DeadLetter), DeadLetter.job_id
-        case _:
-            query = query.where(Job.state == state)
-    if kind is not None:
-        query = query.where(Job.kind == kind)
-    if before is not None:
-        query = query.where(order < before)
-    return session.execute(query.order_by(order.desc()).limit(limit)).all()
-
-
-def _through(query: Select[Any], narrow: type[JobLease | DeadLetter]) -> Select[Any]:
-    same = (narrow.organization_id == Job.organization_id) & (narrow.job_id == Job.id)
-    return query.join_from(narrow, Job, same)
+    """Return jobs, newest first."""
+    columns = tuple(JobSummary.model_fields)
+    return history.list_jobs(session, columns, state=state, kind=kind, before=before, limit=limit)
 
 
 def list_events(session: Session, job_id: UUID) -> list[EventView]:

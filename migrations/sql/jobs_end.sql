@@ -126,6 +126,7 @@ DECLARE
 BEGIN
     SELECT j.* INTO row FROM public.jobs AS j WHERE j.organization_id = tenant AND j.id = job FOR UPDATE;
     IF NOT FOUND THEN
+        RETURN QUERY SELECT past.state, past.attempt, past.lane FROM app.find_past_job(tenant, job) AS past;
         RETURN;
     END IF;
     IF row.state IN ('queued', 'scheduled') THEN
@@ -216,6 +217,7 @@ BEGIN
 END $$;
 
 -- Gives a dead or cancelled job another life. Answers the state found and what to publish; no row: no such job.
+-- One that has gone to the history stays as it is, and its state is answered as `archived`.
 CREATE FUNCTION app.retry_job(seal text, job uuid, quota jsonb)
 RETURNS TABLE (found text, kind text, lane text, attempt integer, priority integer)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -226,6 +228,9 @@ DECLARE
 BEGIN
     SELECT j.* INTO row FROM public.jobs AS j WHERE j.organization_id = tenant AND j.id = job FOR UPDATE;
     IF NOT FOUND THEN
+        RETURN QUERY
+        SELECT 'archived', past.kind, past.lane, past.attempt, past.priority::integer
+        FROM app.find_past_job(tenant, job) AS past;
         RETURN;
     END IF;
     IF row.state IN ('dead', 'cancelled') THEN

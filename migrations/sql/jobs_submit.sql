@@ -38,6 +38,8 @@ BEGIN
         SELECT 'queued' AS state WHERE fresh[item.after_place + 1]
         UNION ALL
         SELECT job.state FROM public.jobs AS job WHERE job.organization_id = tenant AND job.id = item.target
+        UNION ALL
+        SELECT past.state FROM app.find_past_job(tenant, item.target) AS past
         LIMIT 1
     ) AS known ON true;
     IF unknown IS NOT NULL THEN
@@ -151,13 +153,15 @@ BEGIN
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
         SELECT tenant, made.id, app.uuid7(), 0, made.state FROM made
     )
-    SELECT item.answer, coalesce(made.kind, job.kind), coalesce(made.state, job.state),
-        coalesce(made.created_at, job.created_at), coalesce(made.run_at, job.run_at), NOT item.is_fresh,
-        item.waits IS TRUE
+    SELECT item.answer, coalesce(made.kind, job.kind, past.kind), coalesce(made.state, job.state, past.state),
+        coalesce(made.created_at, job.created_at, past.created_at), coalesce(made.run_at, job.run_at, past.run_at),
+        NOT item.is_fresh, item.waits IS TRUE
     FROM item
     LEFT JOIN made ON made.id = item.answer
     LEFT JOIN public.jobs AS job
         ON job.organization_id = tenant AND job.id = CASE WHEN made.id IS NULL THEN item.answer END
+    LEFT JOIN LATERAL app.find_past_job(
+        tenant, CASE WHEN made.id IS NULL AND job.id IS NULL THEN item.answer END) AS past ON true
     ORDER BY item.place;
 END $$;
 

@@ -1,6 +1,7 @@
 """Jobs, the narrow tables beside them, and plan quota."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ def upgrade() -> None:
     _create_side_tables()
     _create_waits()
     _create_quota()
-    for script in ("jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_end", "relay"):
+    for script in ("history", "jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_end", "relay"):
         run_file(f"{script}.sql")
 
 
@@ -35,9 +36,9 @@ def _job_key() -> list[sa.Column[UUID]]:
     return [sa.Column(name, sa.Uuid, nullable=False) for name in ("organization_id", "job_id")]
 
 
-def _create_jobs() -> None:
-    op.create_table(
-        "jobs",
+def _job_columns() -> list[sa.Column[Any]]:
+    """Return the columns of a job, alive or in the history: one is copied to the other in their order."""
+    return [
         sa.Column("organization_id", sa.Uuid, nullable=False),
         sa.Column("id", sa.Uuid, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
@@ -60,6 +61,13 @@ def _create_jobs() -> None:
         sa.Column("request_id", sa.Text),
         _moment("expires_at", nullable=True),
         sa.Column("after_id", sa.Uuid),
+    ]
+
+
+def _create_jobs() -> None:
+    op.create_table(
+        "jobs",
+        *_job_columns(),
         sa.PrimaryKeyConstraint("organization_id", "id", name="pk_jobs"),
         sa.CheckConstraint(
             "state IN ('scheduled', 'queued', 'running', 'succeeded', 'dead', 'cancelled')",
@@ -68,6 +76,15 @@ def _create_jobs() -> None:
         sa.CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="ck_jobs_attempt"),
         postgresql_with={"fillfactor": "50"},
     )
+    op.create_table(
+        "job_history",
+        *_job_columns(),
+        sa.PrimaryKeyConstraint("organization_id", "id", name="pk_job_history"),
+        sa.CheckConstraint("state IN ('succeeded', 'dead', 'cancelled')", name="ck_job_history_state"),
+        postgresql_partition_by="RANGE (id)",
+    )
+    op.create_index("ix_job_history_state", "job_history", ["organization_id", "state", "id"])
+    op.create_index("ix_job_history_kind", "job_history", ["organization_id", "kind", "id"])
 
 
 def _create_side_tables() -> None:
@@ -80,6 +97,7 @@ def _create_side_tables() -> None:
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("detail", JSONB),
         sa.PrimaryKeyConstraint("organization_id", "job_id", "id", name="pk_job_events"),
+        postgresql_partition_by="RANGE (job_id)",
     )
     op.create_table(
         "job_leases",

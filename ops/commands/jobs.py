@@ -8,24 +8,16 @@ from uuid import UUID
 import orjson
 import typer
 from rich.table import Table
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
-from models.job import Job, JobState
+from models.history import list_jobs
+from models.job import JobState
 from models.session import tenant_session
 from ops.commands.console import table_console
 from ops.commands.token import find_tenant
 from ops.configuration import database_in_force
 
-COLUMNS = (
-    Job.id,
-    Job.kind,
-    Job.state,
-    Job.attempt,
-    Job.created_at,
-    Job.started_at,
-    Job.finished_at,
-    Job.error,
-)
+COLUMNS = ("id", "kind", "state", "attempt", "created_at", "started_at", "finished_at", "error")
 STYLES = {JobState.SUCCEEDED: "green", JobState.DEAD: "red", JobState.RUNNING: "cyan"}
 
 
@@ -37,14 +29,9 @@ def jobs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """List an organization's jobs, the newest first."""
-    newest = select(*COLUMNS).where(Job.organization_id == org).order_by(Job.id.desc()).limit(limit)
-    if state is not None:
-        newest = newest.where(Job.state == state)
-    if kind is not None:
-        newest = newest.where(Job.kind == kind)
     with database_in_force() as database, tenant_session(database, org) as session:
         tenant = find_tenant(database, org)
-        rows = session.execute(newest).all()
+        rows = list_jobs(session, COLUMNS, state=state, kind=kind, before=None, limit=limit)
     if as_json:
         for row in rows:
             typer.echo(orjson.dumps(row._asdict(), default=str).decode())
@@ -52,7 +39,7 @@ def jobs(
         table_console().print(_table(tenant.name, rows))
 
 
-def _table(title: str, rows: Sequence[Row[*tuple[Any, ...]]]) -> Table:
+def _table(title: str, rows: Sequence[Row[Any]]) -> Table:
     table = Table(title=f"Jobs of {title}")
     for heading in ("id", "kind", "state", "attempt", "waited", "ran", "error"):
         table.add_column(heading, no_wrap=heading in {"id", "kind", "state"})

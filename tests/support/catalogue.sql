@@ -116,7 +116,8 @@ FROM own_function JOIN service ON has_function_privilege(service.oid, own_functi
 WHERE prosecdef AND (signature, service.rolname) NOT IN (
     ('app.sealed_tenant()', 'genius_app'),
     ('app.audit(text,text,jsonb)', 'genius_app'),
-    ('app.ensure_event_partitions(integer)', 'genius_relay'))
+    ('app.ensure_event_partitions(integer)', 'genius_relay'),
+    ('app.turn_history(integer,interval)', 'genius_relay'))
 UNION ALL
 SELECT format('%s: belongs to %s', signature, proowner::regrole)
 FROM own_function WHERE proowner <> 'genius_owner'::regrole

@@ -158,7 +158,7 @@ def test_a_job_that_waits_says_for_which(client: httpx.Client, as_acme: Headers)
     shown = client.get(f"/api/v1/jobs/{second['id']}", headers=as_acme).json()
     why = client.get(f"/api/v1/jobs/{second['id']}/explain", headers=as_acme).json()
 
-    assert (second["state"], shown["after"]) == ("scheduled", first["id"])
+    assert (second["state"], shown["after_id"]) == ("scheduled", first["id"])
     assert (why["reason"], first["id"] in why["explanation"]) == ("waiting_for_job", True)
     client.post(f"/api/v1/jobs/{first['id']}/cancel", headers=as_acme)
     why = client.get(f"/api/v1/jobs/{second['id']}/explain", headers=as_acme).json()
@@ -168,7 +168,7 @@ def test_a_job_that_waits_says_for_which(client: httpx.Client, as_acme: Headers)
 def test_a_batch_names_the_job_to_wait_for_by_its_place(client: httpx.Client, as_acme: Headers) -> None:
     batch = {"jobs": [ROLLUP, ROLLUP | {"after": 0}, ROLLUP | {"after": 1}]}
     jobs = client.post("/api/v1/jobs/batch", json=batch, headers=as_acme).json()["jobs"]
-    shown = [client.get(f"/api/v1/jobs/{job['id']}", headers=as_acme).json()["after"] for job in jobs]
+    shown = [client.get(f"/api/v1/jobs/{job['id']}", headers=as_acme).json()["after_id"] for job in jobs]
 
     assert [job["state"] for job in jobs] == ["queued", "scheduled", "scheduled"]
     assert shown == [None, jobs[0]["id"], jobs[1]["id"]]
