@@ -1,0 +1,29 @@
+"""Stop a run whose job was cancelled and that does not stop by itself.
+
+Only a process of a prefork pool can be interrupted: it runs one job, in its main thread. A thread cannot:
+what runs in one goes on to its next safe step, or to its end.
+"""
+
+import os
+import signal
+
+import structlog
+from billiard.pool import soft_timeout_sighandler
+
+log = structlog.get_logger(__name__)
+
+
+def insist(times_noticed: int) -> None:
+    """Interrupt this process's run the second time it is found cancelled; end the process the third time.
+
+    The interruption is that of a soft time limit: the body may tidy up, its transaction rolls back. What dies
+    with its process is cancelled once its lease has lapsed.
+    """
+    if signal.getsignal(signal.SIGUSR1) is not soft_timeout_sighandler:
+        return
+    if times_noticed == 2:  # noqa: PLR2004 - once it is left to the body
+        log.warning("interrupting a cancelled run")
+        os.kill(os.getpid(), signal.SIGUSR1)
+    elif times_noticed > 2:  # noqa: PLR2004
+        log.error("ending the process of a cancelled run that does not stop")
+        os.kill(os.getpid(), signal.SIGKILL)
