@@ -275,3 +275,17 @@ class Model:
             return 0
         del self.jobs[job]
         return 1
+
+    def purge(self) -> int:
+        """Drop what waits, and place the tenants that had anything."""
+        touched = {job.tenant for job in self.jobs.values()}
+        dropped = 0
+        for name in touched:
+            tenant = self.tenants[name]
+            for places in (tenant.queue, tenant.delayed, tenant.aside):
+                for job in places:
+                    del self.jobs[job]
+                dropped += len(places)
+                places.clear()
+            self.place(name)
+        return dropped

@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from tests.integration.fairshare.dump import INDEXES, Dump, dump
+from tests.integration.fairshare.look import check_explanation, check_standing, check_stats, spoil
 from tests.integration.fairshare.model import Job, Model, Tenant
 from worker.fairshare.queue import (
     Entry,
@@ -45,7 +46,7 @@ class Walk:
         self.lowered: set[str] = set()
 
     def step(self) -> None:
-        verbs: list[tuple[Callable[[], None], int]] = [
+        verbs: list[tuple[Callable[[], None], float]] = [
             (self.pass_time, 4),
             (self.enqueue, 6),
             (self.reserve, 8),
@@ -54,6 +55,9 @@ class Walk:
             (self.restore, 1),
             (self.configure, 2),
             (self.cancel, 1),
+            (self.look, 3),
+            (self.audit, 1),
+            (self.purge, 0.1),
         ]
         (verb,) = self.random.choices([verb for verb, _ in verbs], [weight for _, weight in verbs])
         self.verbs[verb.__name__] += 1
@@ -173,6 +177,25 @@ class Walk:
         for name in touched:
             self.model.place(name)
 
+    def look(self) -> None:
+        check_standing(self.queue, self.model, self.random.choice([*TENANTS, "stranger"]))
+        check_explanation(self.queue, self.model, self.random.choice([*sorted(self.model.jobs), "never"]))
+        check_stats(self.queue, self.model)
+
+    def audit(self) -> None:
+        """Spoil one tenant's place; the audit finds it, and puts it right as if the tenant came back."""
+        if not self.model.tenants:
+            return
+        name = self.random.choice(sorted(self.model.tenants))
+        spoil(self.client, self.queue, self.model.tenants[name].at, name, self.random)
+        assert self.queue.audit() == 1
+        assert self.queue.audit(repair=True) == 1
+        self.model.tenants[name].at = ""
+        self.model.place(name)
+
+    def purge(self) -> None:
+        assert self.queue.purge() == self.model.purge()
+
     # -- checks
 
     def compare(self) -> None:
@@ -236,6 +259,8 @@ class Walk:
             self.clock.pass_by(seconds=1)
         assert not left
         assert self.client.hlen(self.queue.keys.of("body")) == 0
+        self.queue.destroy()
+        assert list(self.client.scan_iter()) == []
 
 
 def settings_of(changes: dict[str, Any]) -> TenantSettings:

@@ -11,7 +11,7 @@ local function is_wrong(tenant)
   -- Time alone lets a tenant ripen: it is moved at the next reserve, and until then it stands where it stood.
   if tenant.at == 'due' or tenant.at == 'limited' then
     local moment = call('ZSCORE', lane.key .. ':' .. tenant.at, tenant.name)
-    if moment and tonumber(moment) <= NOW then return false end
+    if moment and tonumber(moment) <= NOW then where, score = tenant.at, tonumber(moment) end
   end
   if (where or '') ~= tenant.at then return true end
   for _, index in ipairs({ 'ready', 'burst', 'limited', 'due' }) do
