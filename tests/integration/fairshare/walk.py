@@ -57,7 +57,7 @@ class Walk:
             (self.cancel, 1),
             (self.look, 3),
             (self.audit, 1),
-            (self.purge, 0.1),
+            (self.purge, 0.2),
         ]
         (verb,) = self.random.choices([verb for verb, _ in verbs], [weight for _, weight in verbs])
         self.verbs[verb.__name__] += 1
