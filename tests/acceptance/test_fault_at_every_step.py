@@ -45,7 +45,7 @@ from tests.support.service import Services
 from tests.support.wait import wait_until
 from worker.fairshare.queue import FairQueue
 from worker.fairshare.script import load
-from worker.publish import Publisher
+from worker.publish import GENERATION_KEY, Publisher
 from worker.submit import Submission, submit
 
 SHORT = {"GENIUS_LEASE_TIME": "1.5", "GENIUS_RELAY_INTERVAL": "0.2"}
@@ -106,6 +106,11 @@ class Scene:
         """Wait until every job has ended and the lanes are empty."""
         wait_until(lambda: outcome.all_ended(self.database, [self.tenant]), timeout=WITHIN_S)
         wait_until(lambda: not self.in_lanes(), timeout=WITHIN_S, message="the lanes are empty")
+
+    def start_beat(self, services: Services, environment: dict[str, str]) -> None:
+        """Start a beat and wait until it knows this Redis: in its first pass it would mend what is lost."""
+        services.beat(environment)
+        wait_until(lambda: self.client.get(GENERATION_KEY), timeout=WITHIN_S)
 
     def in_lanes(self) -> int:
         return sum(jobs_in(FairQueue(self.client, lane)) for lane in LANES)
@@ -175,14 +180,14 @@ def test_at_every_step_of_a_worker(
 ) -> None:
     steps = [step for step in WORKER_STEPS if mode in step.modes]
     account = stand_in.connect(scene.database, scene.tenant, "bluesky", "shop.test")
+    told = SHORT | {"GENIUS_STAND_IN_URL": stand_in.url}
+    scene.start_beat(services, told)
     work = [work_of(step, account.id) for step in steps]
     jobs = [job.id for job in submit(scene.database, scene.tenant, work, publisher=Publisher(settings))]
     for step, job in zip(steps, jobs, strict=True):
         scene.lay(step, job, step.name)
-    told = SHORT | {"GENIUS_STAND_IN_URL": stand_in.url}
     command = ["-A", "worker.app", "worker", "-P", "prefork", "-c", "4", "-Q", ",".join(LANES), *INCLUDE]
     faulty_process(services, scene.faults, "celery", command, told)
-    services.beat(told)
     for step in steps:
         scene.strike(step)
     scene.wait_for_the_end()
@@ -203,8 +208,8 @@ def test_at_every_step_of_a_submission(
     port = free_port()
     command = ["tests.chaos.intake:app", "--host", LOOPBACK, "--port", str(port), "--no-access-log"]
     faulty_process(services, scene.faults, "uvicorn", command, SHORT)
+    scene.start_beat(services, SHORT)
     services.worker(pool="threads", concurrency=2, options=INCLUDE, environment=SHORT)
-    services.beat(SHORT)
     url = f"http://{LOOPBACK}:{port}/api/v1/jobs"
     token = {"Authorization": f"Bearer {mint_token(settings, scene.tenant)}"}
     jobs: dict[Step, list[UUID]] = {step: [] for step in SUBMIT_STEPS}
@@ -300,7 +305,7 @@ def test_at_every_step_of_the_relay(
     subtests: pytest.Subtests,
 ) -> None:
     faulty_process(services, scene.faults, "celery", ["-A", "worker.app", "beat", "--pidfile="], SHORT)
-    wait_until(lambda: client.get("genius:generation"), timeout=WITHIN_S)
+    wait_until(lambda: client.get(GENERATION_KEY), timeout=WITHIN_S)
     away = Publisher(settings.model_copy(update={"redis_url": f"redis://{LOOPBACK}:{free_port()}/0"}))
     boxed = {step: one(scene, step, away) for step in OUTBOX_STEPS}
     lost = {step: one(scene, step, away) for step in REQUEUE_STEPS}
