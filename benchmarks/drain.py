@@ -1,77 +1,127 @@
-"""How fast no-op jobs drain, and what each costs the worker: ours beside stock Celery, in turn, over rounds.
+"""How fast no-op jobs drain, and what each costs: ours beside stock Celery, dramatiq and taskiq, in turn.
 
-Run it as ``python benchmarks/drain.py [--rounds 3] [--pools solo,threads,prefork] [--json PATH]``.
+Every system acknowledges late. Run it as
+``python benchmarks/drain.py [--rounds 3] [--pools solo,threads,prefork] [--without-rivals] [--json PATH]``;
+dramatiq and taskiq come with ``pip install --group bench``.
 """
 
 import argparse
 import json
 import statistics
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from support.system import ONE_QUEUE, OURS, System, cpu_seconds, redis_server
+from support.celery_system import CelerySystem
+from support.rivals import DramatiqSystem, TaskiqSystem
+from support.system import DRAMATIQ, ONE_QUEUE, OURS, TASKIQ, System, cpu_seconds, redis_server
 
-CONCURRENCY = {"solo": 1, "threads": 10, "prefork": 2}
-JOBS = {OURS: 20_000, ONE_QUEUE: 4_000}
+SLOTS = {"solo": 1, "threads": 10, "prefork": 2}
+JOBS = {OURS: 20_000, ONE_QUEUE: 3_000, DRAMATIQ: 8_000, TASKIQ: 6_000}
 TENANTS = 10
 HEAD, TAIL = 0.9, 0.1
 """Measured from where this share of the jobs is left to where that is."""
 
+Case = tuple[str, str, int]
+"""A system, its pool, its slots."""
 
-def measure(name: str, pool: str, redis_url: str) -> dict[str, float]:
-    """Drain one queue and return jobs a second and processor time a job."""
-    system = System(name, redis_url)
+
+def system_of(name: str, redis_url: str) -> System:
+    """Make the system of that name."""
+    if name == DRAMATIQ:
+        return DramatiqSystem(redis_url)
+    if name == TASKIQ:
+        return TaskiqSystem(redis_url)
+    return CelerySystem(name, redis_url)
+
+
+def measure(case: Case, redis_url: str) -> dict[str, float]:
+    """Drain one queue; return jobs a second, the worker's processor time and the server's memory for each."""
+    name, pool, slots = case
+    system = system_of(name, redis_url)
     jobs = JOBS[name]
     try:
+        empty = system.memory()
         system.publish([(f"tenant-{n % TENANTS}", "bench.nothing", ()) for n in range(jobs)])
-        with system.worker(pool, CONCURRENCY[pool]) as worker:
+        memory = system.memory() - empty
+        with system.worker(pool, slots) as worker:
             began = system.wait_until_left(int(jobs * HEAD))
             first, used = system.left(), cpu_seconds(worker)
             ended = system.wait_until_left(int(jobs * TAIL))
             last, used = system.left(), cpu_seconds(worker) - used
     finally:
         system.close()
-    return {"jobs_a_second": (first - last) / (ended - began), "cpu_us": used / (first - last) * 1e6}
+    done = first - last
+    return {
+        "jobs_a_second": done / (ended - began),
+        "cpu_us": used / done * 1e6,
+        "bytes_a_job": memory / jobs,
+    }
 
 
-def run(redis_url: str, *, rounds: int, pools: list[str]) -> list[dict[str, Any]]:
-    """Measure every system with every pool, interleaved over rounds, and return the medians."""
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+def cases(pools: list[str], *, rivals: bool) -> list[Case]:
+    """List what is measured, in order; a rival that is not installed is left out."""
+    found = [(name, pool, SLOTS[pool]) for pool in pools for name in (OURS, ONE_QUEUE)]
+    if rivals and find_spec("dramatiq"):
+        found.append((DRAMATIQ, "prefork", 8))
+    if rivals and find_spec("taskiq_redis"):
+        found.append((TASKIQ, "prefork", 2))
+    return found
+
+
+def run(redis_url: str, *, rounds: int, pools: list[str], rivals: bool = True) -> list[dict[str, Any]]:
+    """Measure every case once a round, and return the medians."""
+    found: dict[Case, list[dict[str, float]]] = {case: [] for case in cases(pools, rivals=rivals)}
     for _ in range(rounds):
-        for pool in pools:
-            for name in (OURS, ONE_QUEUE):
-                found.setdefault((pool, name), []).append(measure(name, pool, redis_url))
+        for case, rows in found.items():
+            rows.append(measure(case, redis_url))
     return [
         {
-            "pool": pool,
             "system": name,
+            "pool": pool,
+            "slots": slots,
             **{key: statistics.median(figures[key] for figures in rows) for key in rows[0]},
             "slowest": min(figures["jobs_a_second"] for figures in rows),
             "fastest": max(figures["jobs_a_second"] for figures in rows),
         }
-        for (pool, name), rows in found.items()
+        for (name, pool, slots), rows in found.items()
     ]
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
-    """Print the medians, and how many times stock ours is."""
-    table = Table(title="No-op drain (median of rounds)")
-    for title in ("pool", "system", "jobs/s", "slowest to fastest", "CPU us a job", "times stock"):
-        table.add_column(title, justify="left" if title in {"pool", "system"} else "right")
+    """Print the medians, and how many times stock Celery with the same pool ours is."""
+    table = Table(title="No-op drain, median of rounds")
+    columns = ("system", "pool", "jobs/s", "slowest to fastest", "times stock", "CPU us a job", "of stock")
+    for title in (*columns, "bytes a waiting job"):
+        table.add_column(title, justify="left" if title in {"system", "pool"} else "right")
     stock = {row["pool"]: row for row in rows if row["system"] == ONE_QUEUE}
     for row in rows:
-        base = stock[row["pool"]]
+        base = stock.get(row["pool"])
         table.add_row(
-            f"{row['pool']} x {CONCURRENCY[row['pool']]}",
             row["system"],
+            f"{row['pool']} x {row['slots']}",
             f"{row['jobs_a_second']:,.0f}",
             f"{row['slowest']:,.0f} to {row['fastest']:,.0f}",
+            f"{row['jobs_a_second'] / base['jobs_a_second']:.1f}" if base else "",
             f"{row['cpu_us']:,.0f}",
-            f"{row['jobs_a_second'] / base['jobs_a_second']:.1f}",
+            f"1/{base['cpu_us'] / row['cpu_us']:.1f}" if base else "",
+            f"{row['bytes_a_job']:,.0f}",
         )
     console.print(table)
+    _show_lead(rows, console)
+
+
+def _show_lead(rows: list[dict[str, Any]], console: Console) -> None:
+    """Say how our fastest pool compares with the fastest rival."""
+    rivals = [row for row in rows if row["system"] in {DRAMATIQ, TASKIQ}]
+    if not rivals:
+        return
+    ours = max((row for row in rows if row["system"] == OURS), key=lambda row: row["jobs_a_second"])
+    best = max(rivals, key=lambda row: row["jobs_a_second"])
+    times = ours["jobs_a_second"] / best["jobs_a_second"]
+    console.print(f"{OURS} ({ours['pool']}) drains {times:.1f} times as fast as {best['system']}")
 
 
 def main() -> None:
@@ -79,12 +129,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis-url", help="a Redis database; without it a server is started")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pools", default=",".join(CONCURRENCY))
+    parser.add_argument("--pools", default=",".join(SLOTS))
+    parser.add_argument("--without-rivals", action="store_true")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     with redis_server(options.redis_url) as redis_url:
-        rows = run(redis_url, rounds=options.rounds, pools=options.pools.split(","))
-    show(rows, Console(width=120))
+        rows = run(
+            redis_url,
+            rounds=options.rounds,
+            pools=options.pools.split(","),
+            rivals=not options.without_rivals,
+        )
+    show(rows, Console(width=130))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2))
 

@@ -1,119 +1,182 @@
-"""What each verb costs the server, against how many tenants there are, are blocked, and have jobs waiting.
+"""What fairness costs and whether it holds: cost per verb, quiet tenants beside floods, the proved bound.
 
-The figures are the server's own (``INFO commandstats``), so they hold on a busy machine too. Run it as
-``python benchmarks/fairshare.py [--tenants 10,1000,100000] [--json PATH]``.
+Run it as ``python benchmarks/fairshare.py [--only bound,verbs,flood,due] [--tenants 10,1000,100000]
+[--redis-url URL] [--json PATH]``. Costs are the server's own figures (its slow log), so that they say nothing
+of the network; waits are those of a real worker.
 """
 
 import argparse
+import itertools
 import json
 import statistics
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import redis
 from rich.console import Console
 from rich.table import Table
+from support.bound import Busy, Replay, random_tenants
+from support.flood import JOB_SECONDS, QUIET_TENANTS, Flood
+from support.lane import Lane, clone
 from support.system import redis_server
 
-from worker.fairshare.queue import Entry, FairQueue, Finish, Renewal, Reserved, TenantSettings
+from worker.fairshare.queue import Entry
 
-CALLS = 300
+BLOCKED = (0.0, 0.9)
+BACKLOGS = (1_000, 60_000, 1_000_000)
+DELAYED = 1_000_000
 ROUNDS = 5
-MESSAGE = "m" * 700
-"""About as long as a Celery message."""
-BLOCKED = TenantSettings(cap=0, soft_cap=0).to_json()
+SEEDS = range(5)
+WAITING_EACH = 4
+"""Jobs of each tenant that wait while verbs are measured, whatever the number of tenants."""
 
 
-class Lane:
-    """A lane with many tenants, some of them blocked, each with jobs waiting."""
-
-    def __init__(self, client: redis.Redis, *, tenants: int, blocked: float, backlog: int) -> None:
-        self.client = client
-        self.queue = FairQueue(client, "bench")
-        self.tenants = tenants
-        self.made = 0
-        self.free = max(1, round(tenants * (1 - blocked)))
-        client.flushdb()
-        self.add([f"t{n}" for n in range(tenants) for _ in range(backlog)])
-
-    def add(self, tenants: list[str]) -> None:
-        """Queue one job for each name."""
-        entries = []
-        for name in tenants:
-            self.made += 1
-            is_blocked = int(name[1:]) >= self.free
-            entries.append(Entry(f"j{self.made}", MESSAGE, name, "k", settings=BLOCKED if is_blocked else ""))
-        self.queue.enqueue(entries)
-
-    def some(self, count: int) -> list[str]:
-        """Name tenants that may run, all over the range."""
-        return [f"t{(self.made * 7919 + n * 104729) % self.free}" for n in range(count)]
-
-    def cost(self, verb: Callable[[], object], *, jobs: int) -> float:
-        """Return the server's microseconds a job of the calls that *verb* makes."""
-        self.client.config_resetstat()
-        for _ in range(CALLS // jobs + 1):
-            verb()
-        stats: Any = self.client.info("commandstats")["cmdstat_evalsha"]
-        return float(stats["usec"]) / (CALLS // jobs + 1) / jobs
-
-    def measure(self) -> dict[str, float]:
-        """Return the cost of each verb, as the median of rounds."""
-        rounds: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
-            for name, cost in self.measure_once().items():
-                rounds.setdefault(name, []).append(cost)
-        return {name: statistics.median(costs) for name, costs in rounds.items()}
-
-    def measure_once(self) -> dict[str, float]:
-        """Return the cost of each verb; what is taken is finished and queued again."""
-        held: list[Reserved] = []
-        figures = {"enqueue": self.cost(lambda: self.add(self.some(1)), jobs=1)}
-        self.client.script_flush()
-        self.queue.enqueue([])
-        for name, jobs in (("reserve", 1), ("reserve of 16", 16)):
-            figures[name] = self.cost(lambda jobs=jobs: held.extend(self.queue.reserve(jobs)), jobs=jobs)
-        figures["renew"] = self.cost(lambda: self.queue.renew([Renewal(held[0].token)]), jobs=1)
-        half = len(held) // 2
-        ends = [Finish(job.token) for job in held]
-        figures["finish"] = self.cost(lambda: self.queue.finish([ends.pop()]), jobs=1)
-        figures["finish of 16"] = self.cost(lambda: self.queue.finish(_take(ends, 16)), jobs=16)
-        self.queue.finish(ends)
-        self.add([job.tenant for job in held][:half])
-        return figures
+def verbs(client: redis.Redis, *, tenants: list[int]) -> list[dict[str, Any]]:
+    """Measure each verb with each number of tenants, none and nine in ten of them blocked."""
+    return [
+        _verbs_of(client, tenants=count, blocked=blocked)
+        for blocked, count in itertools.product(BLOCKED, tenants)
+    ]
 
 
-def _take(ends: list[Finish], count: int) -> list[Finish]:
-    taken, ends[:] = ends[:count], ends[count:]
-    return taken
+def _verbs_of(client: redis.Redis, *, tenants: int, blocked: float) -> dict[str, Any]:
+    free = max(1, round(tenants * (1 - blocked)))
+    lane = Lane(client, tenants=tenants, blocked=blocked, backlog=max(WAITING_EACH, 1_000 // free))
+    rounds = [lane.measure() for _ in range(ROUNDS)]
+    lane.close()
+    medians = {name: statistics.median(row[name] for row in rounds) for name in rounds[0]}
+    return {"tenants": tenants, "blocked": blocked, **medians}
 
 
-def run(redis_url: str, *, tenants: list[int]) -> list[dict[str, Any]]:
-    """Measure each number of tenants with none and with nine in ten of them blocked."""
+def backlogs(client: redis.Redis) -> list[dict[str, Any]]:
+    """Measure each verb among 100 tenants, one of which has many jobs waiting."""
     rows = []
-    with redis.Redis.from_url(redis_url) as client:
-        for blocked in (0.0, 0.9):
-            for count in tenants:
-                backlog = max(1, 2_000 // max(1, round(count * (1 - blocked))))
-                lane = Lane(client, tenants=count, blocked=blocked, backlog=backlog)
-                memory = client.info("memory")["used_memory"] / max(1, lane.made)
-                rows.append({"tenants": count, "blocked": blocked, "bytes_a_job": memory, **lane.measure()})
-        client.flushdb()
+    for backlog in (BACKLOGS[0], BACKLOGS[-1]):
+        lane = Lane(client, tenants=100, blocked=0, backlog=10)
+        before = client.info("memory")["used_memory"]
+        clone(lane.queue, Entry("flood", "m" * 700, "t0", "k"), backlog)
+        memory = (client.info("memory")["used_memory"] - before) / backlog
+        rounds = [lane.measure() for _ in range(ROUNDS)]
+        lane.close()
+        medians = {name: statistics.median(row[name] for row in rounds) for name in rounds[0]}
+        rows.append({"backlog": backlog, **medians, "bytes_a_job": memory})
     return rows
 
 
-def show(rows: list[dict[str, Any]], console: Console) -> None:
-    """Print the costs, each with how many times that of the fewest tenants it is."""
-    verbs = [key for key in rows[0] if key not in {"tenants", "blocked", "bytes_a_job"}]
-    table = Table(title="Server time a job, us (times that of the fewest tenants)")
-    for title in ("tenants", "blocked", *verbs, "bytes a job"):
-        table.add_column(title, justify="right")
+def show_costs(title: str, rows: list[dict[str, Any]], labels: list[str], console: Console) -> None:
+    """Print the costs, each with how many times that of the first row like it."""
+    names = [key for key in rows[0] if key not in {*labels, "bytes_a_job"}]
+    table = Table(title=title)
+    for column in (*labels, *names):
+        table.add_column(column, justify="right")
     for row in rows:
-        base = next(first for first in rows if first["blocked"] == row["blocked"])
-        costs = (f"{row[verb]:.1f} ({row[verb] / base[verb]:.2f})" for verb in verbs)
-        table.add_row(f"{row['tenants']:,}", f"{row['blocked']:.0%}", *costs, f"{row['bytes_a_job']:,.0f}")
+        base = next(first for first in rows if first.get("blocked") == row.get("blocked"))
+        heads = [f"{row[label]:.0%}" if label == "blocked" else f"{row[label]:,}" for label in labels]
+        table.add_row(*heads, *(f"{row[name]:.1f} ({row[name] / base[name]:.2f})" for name in names))
     console.print(table)
+    if "bytes_a_job" in rows[-1]:
+        console.print(f"a waiting job of 700 bytes takes {rows[-1]['bytes_a_job']:,.0f} bytes")
+
+
+def floods(redis_url: str) -> list[dict[str, Any]]:
+    """Measure quiet tenants' waits beside floods of several sizes."""
+    rows = []
+    for backlog in BACKLOGS:
+        flood = Flood(redis_url)
+        try:
+            rows.append({"backlog": backlog, **asdict(flood.waits_beside(backlog))})
+        finally:
+            flood.close()
+    return rows
+
+
+def coming_due(redis_url: str) -> dict[str, Any]:
+    """Measure quiet tenants' waits before and after very many delayed jobs of another come due."""
+    flood = Flood(redis_url)
+    try:
+        before, after = flood.waits_around(DELAYED)
+    finally:
+        flood.close()
+    return {"delayed": DELAYED, "before": asdict(before), "after": asdict(after)}
+
+
+def show_floods(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print the waits."""
+    job_ms = JOB_SECONDS * 1000
+    table = Table(title=f"Wait of {QUIET_TENANTS} quiet tenants beside a flood; each job runs {job_ms:g} ms")
+    for column in ("flood", "median ms", "p99 ms", f"limit {job_ms + 50:g} ms"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        holds = "holds" if row["p99"] <= JOB_SECONDS + 0.05 else "FAILS"
+        table.add_row(f"{row['backlog']:,}", f"{row['median'] * 1000:.1f}", f"{row['p99'] * 1000:.1f}", holds)
+    console.print(table)
+
+
+def show_due(row: dict[str, Any], console: Console) -> None:
+    """Print by how much others were delayed."""
+    before, after = (
+        {part: value * 1000 for part, value in row[when].items()} for when in ("before", "after")
+    )
+    console.print(
+        f"{row['delayed']:,} delayed jobs of one tenant come due at once, every slot being busy: "
+        f"others wait {before['median']:.1f} ms before and {after['median']:.1f} ms after (median), "
+        f"{before['p99']:.1f} and {after['p99']:.1f} ms (p99): "
+        f"{max(0.0, after['p99'] - before['p99']):.1f} ms more (limit 20)"
+    )
+
+
+def bounds(client: redis.Redis) -> dict[str, Any]:
+    """Replay random busy tenants, long against short jobs, and weights 1:2:5; compare with the bound."""
+    worst = 0.0
+    for seed in SEEDS:
+        replay = Replay(client, random_tenants(seed), slots=8, seed=seed)
+        replay.run(1_500)
+        worst = max(worst, replay.worst)
+    second = 1_000_000
+    long = Replay(
+        client,
+        [Busy("34 s", 1, (34 * second, 34 * second)), Busy("1 s", 1, (second, second))],
+        slots=4,
+        seed=1,
+    )
+    long.run(6_000)
+    weights = [Busy(str(weight), weight, (second // 2, 2 * second)) for weight in (1, 2, 5)]
+    weighted = Replay(client, weights, slots=4, seed=1)
+    weighted.run(3_000)
+    worst = max(worst, long.worst, weighted.worst)
+    return {"worst": worst, "long_and_short": long.shares(), "weights": weighted.shares()}
+
+
+def show_bounds(found: dict[str, Any], console: Console) -> None:
+    """Print how near the bound came, and who got what."""
+    console.print(f"largest gap between two tenants: {found['worst']:.2f} of the bound (limit 1)")
+    for title, shares in (("jobs of", found["long_and_short"]), ("weights", found["weights"])):
+        parts = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+        console.print(f"worker time by {title}: {parts}")
+
+
+def run(redis_url: str, console: Console, *, only: set[str], tenants: list[int]) -> dict[str, Any]:
+    """Measure what was asked for, print it, and return the figures."""
+    found: dict[str, Any] = {}
+    with redis.Redis.from_url(redis_url) as client:
+        if "bound" in only:
+            found["bound"] = bounds(client)
+            show_bounds(found["bound"], console)
+        if "verbs" in only:
+            found["verbs"] = verbs(client, tenants=tenants)
+            title = "Server time a job, us (times that of the fewest tenants)"
+            show_costs(title, found["verbs"], ["tenants", "blocked"], console)
+            found["backlogs"] = backlogs(client)
+            title = "Server time a job, us (times that of the smaller backlog of one tenant among 100)"
+            show_costs(title, found["backlogs"], ["backlog"], console)
+        if "flood" in only:
+            found["flood"] = floods(redis_url)
+            show_floods(found["flood"], console)
+        if "due" in only:
+            found["due"] = coming_due(redis_url)
+            show_due(found["due"], console)
+    return found
 
 
 def main() -> None:
@@ -122,14 +185,15 @@ def main() -> None:
     parser.add_argument(
         "--redis-url", help="a Redis database, which is emptied; without it a server is started"
     )
+    parser.add_argument("--only", default="bound,verbs,flood,due")
     parser.add_argument("--tenants", default="10,100,1000,10000,100000")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     with redis_server(options.redis_url) as redis_url:
-        rows = run(redis_url, tenants=[int(count) for count in options.tenants.split(",")])
-    show(rows, Console(width=150))
+        tenants = [int(count) for count in options.tenants.split(",")]
+        found = run(redis_url, Console(width=140), only=set(options.only.split(",")), tenants=tenants)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2))
+        options.json.write_text(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 import json
 import os
-import time
 
 from celery import Celery
+from support.journal import nap, open_journal
 
 from worker.fairshare import register
 
@@ -15,12 +15,12 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_ignore_result=True,
-    worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "1")),
+    worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options=json.loads(os.environ["BENCH_OPTIONS"]),
 )
-journal = os.open(os.environ["BENCH_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+journal = open_journal()
 
 
 @app.task(name="bench.nothing")
@@ -30,7 +30,5 @@ def nothing() -> None:
 
 @app.task(name="bench.sleep")
 def sleep(tenant: str, seconds: float, sent: float) -> None:
-    """Note how long the job waited, and hold a slot."""
-    began = time.time()
-    time.sleep(seconds)
-    os.write(journal, f"{tenant} {began - sent:.6f} {seconds:.6f}\n".encode())
+    """Hold a slot."""
+    nap(journal, tenant, seconds, sent)

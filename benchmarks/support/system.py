@@ -1,6 +1,5 @@
-"""A queue system under measurement: how its jobs are published and its worker started."""
+"""A queue system under measurement: how its jobs are published, its worker started, its jobs counted."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,103 +7,61 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import redis
-from celery import Celery
-
-from worker.fairshare import register
-from worker.fairshare.keys import LaneKeys
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
 OURS, ONE_QUEUE, QUEUE_PER_TENANT = "fair share", "celery, one queue", "celery, a queue per tenant"
-POLL_SECONDS = 0.005
+DRAMATIQ, TASKIQ = "dramatiq", "taskiq"
+POLL_SECONDS = 0.01
 
-register()
+Row = tuple[str, str, tuple[object, ...]]
+"""A job: its tenant, task and arguments."""
 
 
-@dataclass
-class System:
+class System(ABC):
     """One system on one Redis database, in keys of its own that are deleted afterwards."""
 
-    name: str
-    redis_url: str
-    queues: tuple[str, ...] = ("bench",)
-    prefetch: int = 1
-    prefix: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:8]}:")
-
-    def __post_init__(self) -> None:
-        self.client = redis.Redis.from_url(self.redis_url)
+    def __init__(self, name: str, redis_url: str, queues: Sequence[str] = ("bench",)) -> None:
+        self.name = name
+        self.redis_url = redis_url
+        self.queues = tuple(queues)
+        self.prefix = f"bench-{uuid.uuid4().hex[:8]}:"
+        self.client = redis.Redis.from_url(redis_url)
         self.journal = Path(tempfile.mkstemp(prefix="bench-", suffix=".journal")[1])
-        self.app = Celery("bench-publisher", broker=self.broker)
-        self.app.conf.broker_transport_options = self.options
 
-    @property
-    def broker(self) -> str:
-        """Broker URL: ours differs from stock in its scheme alone."""
-        return self.redis_url.replace("redis://", "fair://", 1) if self.name == OURS else self.redis_url
+    @abstractmethod
+    def publish(self, rows: Sequence[Row]) -> None:
+        """Publish jobs."""
 
-    @property
-    def options(self) -> dict[str, object]:
-        """Transport options."""
-        return {"global_keyprefix": self.prefix}
-
-    def publish(self, rows: Sequence[tuple[str, str, tuple[object, ...]]]) -> None:
-        """Publish (tenant, task, arguments), in batches on either transport."""
-        with self.app.producer_pool.acquire() as producer, producer.batch(500):
-            for tenant, task, arguments in rows:
-                self.app.send_task(
-                    task,
-                    arguments,
-                    queue=self.queue_of(tenant),
-                    producer=producer,
-                    headers={"tenant": tenant},
-                    argsrepr="",
-                    kwargsrepr="",
-                    retry=False,
-                )
-
-    def queue_of(self, tenant: str) -> str:
-        """Return the queue a tenant's jobs go to."""
-        return tenant if self.name == QUEUE_PER_TENANT else self.queues[0]
-
+    @abstractmethod
     def left(self) -> int:
         """Count jobs that are not acknowledged."""
-        if self.name == OURS:
-            return sum(self.client.hlen(LaneKeys(q, self.prefix).of("body")) for q in self.queues)
-        waiting = sum(self.client.llen(f"{self.prefix}{queue}") for queue in self.queues)
-        return waiting + self.client.hlen(f"{self.prefix}unacked")
 
-    def waits(self) -> dict[str, list[float]]:
-        """Read, by tenant, how long its jobs waited (s)."""
-        waits: dict[str, list[float]] = {}
-        for line in self.journal.read_text().splitlines():
-            tenant, wait, _ = line.split()
-            waits.setdefault(tenant, []).append(float(wait))
-        return waits
+    @abstractmethod
+    def worker_command(self, pool: str, slots: int) -> list[str]:
+        """Spell the worker's command line after ``python -m``."""
+
+    @abstractmethod
+    def worker_environment(self) -> Mapping[str, str]:
+        """Return what the worker's app reads."""
 
     @contextmanager
-    def worker(self, pool: str, concurrency: int) -> Iterator[psutil.Process]:
-        """Run one worker, from when it consumes."""
-        command = [
-            *(sys.executable, "-m", "celery", "-A", "support.bench_app", "worker", "-P", pool),
-            *("-c", str(concurrency), "-Q", ",".join(self.queues), "-n", f"{uuid.uuid4().hex[:8]}@bench"),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),
-        ]
+    def worker(self, pool: str, slots: int) -> Iterator[psutil.Process]:
+        """Run one worker, with the processes that it starts itself."""
         environment = {
             **os.environ,
-            "BENCH_BROKER": self.broker,
-            "BENCH_OPTIONS": json.dumps(self.options),
             "BENCH_JOURNAL": str(self.journal),
-            "BENCH_PREFETCH": str(self.prefetch),
             "PYTHONPATH": os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)]),
+            **self.worker_environment(),
         }
         process = subprocess.Popen(  # noqa: S603 - our own worker
-            command,
+            [sys.executable, "-m", *self.worker_command(pool, slots)],
             env=environment,
             cwd=BENCHMARKS,
             stdout=subprocess.DEVNULL,
@@ -116,7 +73,7 @@ class System:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(15)
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -130,11 +87,14 @@ class System:
             time.sleep(POLL_SECONDS)
         return time.monotonic()
 
+    def memory(self) -> int:
+        """Return the bytes that the server uses."""
+        return int(self.client.info("memory")["used_memory"])
+
     def close(self) -> None:
         """Delete everything the system left."""
         for key in self.client.scan_iter(f"{self.prefix}*", count=1000):
             self.client.unlink(key)
-        self.app.close()
         self.client.close()
         self.journal.unlink(missing_ok=True)
 

@@ -183,10 +183,12 @@ class Channel(TemporaryQueues):
             self._settle()
 
     def before_poll(self) -> None:
-        """Say which jobs wait for the open window, and ask for more if there is room.
+        """Hand over what the open window has room for, and ask for more if there is more room.
 
         Acknowledgements travel with the next request; only while the bell is awaited they go by themselves.
         """
+        if self.connection.cycle.loop is not None:
+            self.deliver()
         self.signal.set(bool(self._buffer) and self._may_deliver())
         if self._in_poll:
             if self.conversation.awaits_bell:
