@@ -1,6 +1,7 @@
 """A plain Celery app on the transport: everything it is used to works."""
 
 import pytest
+from celery import chain, group, signature
 
 from tests.integration.fairshare.plain_app import PlainApp
 from tests.support.wait import wait_until
@@ -117,6 +118,20 @@ def test_a_full_backlog_is_told_to_the_publisher(plain_app: PlainApp) -> None:
     assert refused.value.tenant == "a"
     plain_app.work("b/0", headers=fair)
     assert plain_app.left() == 3
+
+
+def test_what_a_task_publishes_belongs_to_its_tenant(plain_app: PlainApp) -> None:
+    plain_app.worker("threads")
+    add = signature(f"{TASKS}.add", app=plain_app.app)
+    total = signature(f"{TASKS}.total", app=plain_app.app)
+    steps = chain(add.clone((1, 1)), add.clone((2,)), group(add.clone((i,)) for i in range(3)) | total)
+    assert steps.apply_async(headers={"tenant": "acme"}).get(timeout=10) == 15
+    assert plain_app.send("stubborn", tenant="acme").get(timeout=10) == 2
+    plain_app.send("add", 1, 2).get(timeout=10)
+    wait_until(lambda: plain_app.left() == 0)
+    started = {row.tenant: row.used.total_seconds() for row in plain_app.lane().stats()}
+    assert set(started) == {"acme", "default"}
+    assert started["acme"] > 3 * started["default"]
 
 
 @pytest.mark.parametrize("pool", POOLS)
