@@ -7,7 +7,7 @@ from celery import current_task, signals
 
 @signals.before_task_publish.connect
 def pass_tenant_on(headers: dict[str, Any] | None = None, **_: object) -> None:
-    """Give a subtask, the next step of a chain or a chord's callback its publisher's tenant if it has none."""
+    """Give a subtask, a chain's next step or a chord's callback its publisher's tenant if it has none."""
     if headers is None or headers.get("tenant") or not current_task:
         return
     tenant = current_task.request.get("tenant")
