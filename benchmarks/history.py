@@ -1,6 +1,7 @@
-"""Whether millions of finished jobs slow down the living: submit, claim, list and explain, before and after.
+"""Whether millions of finished jobs slow down the living: submit, claim, list and explain.
 
-Fills the history by SQL, of ten organizations over twelve months, on a stack of its own. Run it as
+Fills two databases of one server by SQL, of ten organizations over twelve months, one with few
+jobs and one with many; every call goes to both in turns. Run it as
 ``python benchmarks/history.py [--jobs 5000000] [--events 1] [--calls 400] [--json PATH]``.
 """
 
@@ -11,11 +12,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -28,6 +31,7 @@ from uuid_utils.compat import uuid7
 from config.settings import get_settings
 from intake.views.explanation import explain_job
 from intake.views.job import find_job, list_jobs
+from migrations.bootstrap import create_database
 from models.job import JobState
 from models.organization import Organization, Tenant, load_tenant
 from models.session import Database, call_for_each, open_database, tenant_session
@@ -36,15 +40,15 @@ from ops.stack import Stack, settings_from
 from tasks.catalog import ROLLUP
 from tasks.payloads import Rollup
 from worker.publish import Publisher
-from worker.submit import Submission, submit
+from worker.submit import Submission, SubmittedJob, submit
 
 ORGANIZATIONS = 10
 MONTHS = 12
 CHUNK = 250_000
 SEED = 2_000
-"""Finished jobs that are there before: pages are full in both measurements."""
+"""Finished jobs of an organization in the small history: pages are full in both."""
 BATCH = 100
-BATCH_NAME = f"submit {BATCH}"
+PAGE = 50
 BOUND = 1.3
 
 PARTITIONS = """
@@ -121,93 +125,132 @@ def fill(url: str, organizations: list[UUID], jobs: int, *, events: int) -> floa
     return time.monotonic() - began
 
 
-def timed(act: Callable[[], Any], calls: int) -> float:
-    """Return the median milliseconds of a call, the first tenth left out as warm-up."""
-    spans = []
-    for _ in range(calls):
-        began = time.perf_counter()
-        act()
-        spans.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(spans[calls // 10 :])
+@dataclass(frozen=True)
+class Site:
+    """One database with its history."""
 
+    url: str
+    """As superuser."""
+    database: Database
+    publisher: Publisher
+    tenants: Sequence[Tenant]
 
-def measure(database: Database, tenant: Tenant, publisher: Publisher, calls: int) -> dict[str, float]:
-    """Return the median milliseconds of each thing that is done with jobs."""
-    wanted = Submission(ROLLUP, Rollup())
-    waiting = [job.id for job in submit(database, tenant, [wanted] * calls, publisher=publisher)]
-    known = list(waiting)
+    @property
+    def tenant(self) -> Tenant:
+        return self.tenants[0]
 
-    def in_session(act: Callable[[Any], Any]) -> Callable[[], Any]:
-        def run() -> None:
-            with tenant_session(database, tenant.organization_id) as session:
-                act(session)
+    def deeds(self, calls: int) -> dict[str, Callable[[], Any]]:
+        """Return what is done with jobs, by name."""
+        wanted = Submission(ROLLUP, Rollup())
+        waiting = [job.id for job in self.submit([wanted] * calls)]
+        known = list(waiting)
+        return {
+            "submit one": lambda: self.submit([wanted]),
+            f"submit {BATCH}": lambda: self.submit([wanted] * BATCH),
+            "claim": lambda: self.claim(waiting.pop()),
+            "read one": lambda: self.read(find_job, known[0]),
+            "explain": lambda: self.read(explain_job, known[1]),
+            "list all": self.list,
+            "list queued": lambda: self.list(state=JobState.QUEUED),
+            "list succeeded": lambda: self.list(state=JobState.SUCCEEDED),
+            "list one kind": lambda: self.list(kind=ROLLUP.name),
+        }
 
-        return run
+    def submit(self, submissions: Sequence[Submission]) -> list[SubmittedJob]:
+        return submit(self.database, self.tenant, submissions, publisher=self.publisher)
 
-    def listing(**filters: Any) -> Callable[[], Any]:
-        given = {"state": None, "kind": None, "before": None, "limit": 50} | filters
-        return in_session(lambda session: list_jobs(session, **given))
-
-    def claim() -> None:
+    def claim(self, job_id: UUID) -> None:
         claimed = call_for_each(
-            database,
-            [tenant.organization_id],
+            self.database,
+            [self.tenant.organization_id],
             "claim_jobs",
-            jobs=[waiting.pop()],
+            jobs=[job_id],
             attempts_made=[0],
             worker="bench",
             lease=timedelta(minutes=5),
         )
         assert claimed
 
-    acts = {
-        "submit one": lambda: submit(database, tenant, [wanted], publisher=publisher),
-        BATCH_NAME: lambda: submit(database, tenant, [wanted] * BATCH, publisher=publisher),
-        "claim": claim,
-        "read one": in_session(lambda session: find_job(session, known[0])),
-        "explain": in_session(lambda session: explain_job(session, known[1])),
-        "list all": listing(),
-        "list queued": listing(state=JobState.QUEUED),
-        "list succeeded": listing(state=JobState.SUCCEEDED),
-        "list one kind": listing(kind=ROLLUP.name),
-    }
-    return {
-        name: timed(act, max(calls // 8, 20) if name == BATCH_NAME else calls) for name, act in acts.items()
-    }
+    def read(self, act: Callable[..., Any], job_id: UUID) -> None:
+        with tenant_session(self.database, self.tenant.organization_id) as session:
+            assert act(session, job_id)
+
+    def list(self, *, state: JobState | None = None, kind: str | None = None) -> None:
+        with tenant_session(self.database, self.tenant.organization_id) as session:
+            assert len(list_jobs(session, state=state, kind=kind, before=None, limit=PAGE)) == PAGE
+
+
+def measure(few: Site, many: Site, calls: int) -> dict[str, list[float]]:
+    """Return the median milliseconds of each deed at both sites, done in turns: noise meets both alike."""
+    deeds = [site.deeds(calls) for site in (few, many)]
+    medians = {}
+    for name in deeds[0]:
+        spans: list[list[float]] = [[], []]
+        for _ in range(max(calls // 8, 20) if str(BATCH) in name else calls):
+            for place in (0, 1):
+                began = time.perf_counter()
+                deeds[place][name]()
+                spans[place].append((time.perf_counter() - began) * 1e3)
+        medians[name] = [statistics.median(one[len(one) // 10 :]) for one in spans]
+    return medians
+
+
+def wait_for_vacuum(url: str) -> None:
+    """Wait until Postgres has tidied up after the filling."""
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(busy).fetchone() != (0,):
+            time.sleep(1)
 
 
 def compare(jobs: int, *, events: int, calls: int) -> dict[str, Any]:
-    """Measure with a small history, fill it, and measure again."""
+    """Fill the histories of two databases of one server, one with few jobs, one with many; measure."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GENIUS_")}
         with Stack(Path(directory) / "stack", environ=environment) as stack:
-            os.environ.update(stack.environment())
-            get_settings.cache_clear()
-            settings = settings_from(stack.environment())
-            upgrade(settings)
-            database, publisher = open_database(settings), Publisher(settings)
-            tenants = [_organization(database) for _ in range(ORGANIZATIONS)]
-            url = stack.postgres.superuser_url
-            assert url is not None
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(PARTITIONS)
-            organizations = [tenant.organization_id for tenant in tenants]
-            fill(url, organizations, SEED * ORGANIZATIONS, events=events)
-            before = measure(database, tenants[0], publisher, calls)
-            seconds = fill(url, organizations, jobs, events=events)
-            after = measure(database, tenants[0], publisher, calls)
-            size = _size(url)
-            database.engine.dispose()
-    ratios = {name: after[name] / before[name] for name in before}
+            few, many = (_site(stack, name) for name in ("few", "many"))
+            _fill(few, SEED * ORGANIZATIONS, events=events)
+            seconds = _fill(many, jobs, events=events)
+            wait_for_vacuum(many.url)
+            medians = measure(few, many, calls)
+            size = _size(many.url)
+            for site in (few, many):
+                site.database.engine.dispose()
     return {
         "jobs": jobs,
         "fill_seconds": seconds,
         "gigabytes": size,
-        "before_ms": before,
-        "after_ms": after,
-        "ratios": ratios,
+        "median_ms": medians,
+        "ratios": {name: many / few for name, (few, many) in medians.items()},
     }
+
+
+def _fill(site: Site, jobs: int, *, events: int) -> float:
+    organizations = [tenant.organization_id for tenant in site.tenants]
+    return fill(site.url, organizations, jobs, events=events)
+
+
+def _site(stack: Stack, name: str) -> Site:
+    superuser = stack.postgres.superuser_url
+    assert superuser is not None
+    create_database(superuser, name)
+    environment = {
+        variable: urlunsplit(urlsplit(value)._replace(path=f"/{name}"))
+        if "DATABASE_URL" in variable
+        else value
+        for variable, value in stack.environment().items()
+    }
+    os.environ.update(environment)
+    get_settings.cache_clear()
+    settings = settings_from(environment)
+    upgrade(settings)
+    url = urlunsplit(urlsplit(superuser)._replace(path=f"/{name}"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(PARTITIONS)
+    database = open_database(settings)
+    tenants = [_organization(database) for _ in range(ORGANIZATIONS)]
+    return Site(url, database, Publisher(settings), tenants)
 
 
 def _organization(database: Database) -> Tenant:
@@ -232,8 +275,8 @@ def show(found: dict[str, Any]) -> Table:
     table = Table(title=f"{found['jobs']:,} finished jobs ({made})")
     for heading in ("median, ms", "few", "many", f"ratio (at most {BOUND})"):
         table.add_column(heading, justify="left" if heading.startswith("median") else "right")
-    for name, before in found["before_ms"].items():
-        table.add_row(name, f"{before:.3f}", f"{found['after_ms'][name]:.3f}", f"{found['ratios'][name]:.2f}")
+    for name, (few, many) in found["median_ms"].items():
+        table.add_row(name, f"{few:.3f}", f"{many:.3f}", f"{found['ratios'][name]:.2f}")
     return table
 
 

@@ -18,7 +18,7 @@ from config.celery import LANES
 from config.plans import Plan
 from config.settings import Settings, get_settings
 from models.session import Database, call
-from worker.fairshare.queue import Entry, FairQueue, TenantSettings
+from worker.fairshare.queue import Entry, FairQueue, Placed, TenantSettings
 from worker.fairshare.standing import Standing, standings
 from worker.message import task_message
 from worker.pointer import make_pointer
@@ -74,15 +74,18 @@ class Publisher:
         self._secret = settings.pointer_secret.get_secret_value().encode()
         self._resting_until = 0.0
 
-    def publish(self, jobs: Iterable[Waiting]) -> None:
-        """Publish; a message that is in the queue already stays as it is.
+    def publish(self, jobs: Iterable[Waiting]) -> int:
+        """Publish; a message that is in the queue already stays as it is. Returns how many were not.
 
         Raises:
             BrokerAwayError: Redis is away or refused; nothing is known of what it took.
         """
+        new = 0
         with self._broker() as client:
             for lane, group in groupby(sorted(jobs, key=attrgetter("lane")), key=attrgetter("lane")):
-                FairQueue(client, lane).enqueue([self._entry(job) for job in group])
+                placed = FairQueue(client, lane).enqueue([self._entry(job) for job in group])
+                new += sum(place is not Placed.DUPLICATE for place in placed)
+        return new
 
     def withdraw(self, lane: str, *message_ids: str) -> None:
         """Take messages that nobody needs any more out of the queue; one that stays does no harm.

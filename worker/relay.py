@@ -5,8 +5,9 @@ claim fences whatever is published twice.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 BATCH = 1_000
 """Rows per statement and per publish."""
+
+PAGES_PER_PASS = 20
+"""Pages of waiting jobs that one pass offers to a queue which may have lost them."""
 
 SUBMITTER_GRACE_S = 2.0
 """An outbox row younger than this is its submitter's to publish."""
@@ -47,6 +51,65 @@ class Pass:
     """Jobs that had no message."""
     rebuilt: int = 0
     """Jobs offered to a queue that had lost its memory."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a queue has been offered the waiting jobs."""
+
+    generation: str
+    place: tuple[UUID, UUID] = (UUID(int=0), UUID(int=0))
+    missing: int = 0
+    """Jobs that the queue did not have."""
+    offered: int = 0
+    done: bool = False
+
+    def values(self) -> dict[str, Any]:
+        """Return what is written to the relay's state."""
+        organization, job = self.place
+        return {
+            "generation": self.generation,
+            "organization": organization,
+            "job": job,
+            "missing": self.missing,
+        }
+
+
+STATE = text("SELECT *, pg_postmaster_start_time() AS postgres_started FROM app.relay_state")
+DONE = text(
+    "UPDATE app.relay_state SET queue_generation = :generation, rebuilding = NULL, missing = :missing,"
+    " missing_so_far = 0"
+)
+GOING_ON = text(
+    "UPDATE app.relay_state SET rebuilding = :generation, rebuilt_organization = :organization,"
+    " rebuilt_job = :job, missing_so_far = :missing"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the relay is behind, of all tenants together; counts stop at a hundred thousand."""
+
+    unpublished: int
+    """Jobs that have no message yet; those of inactive organizations apart."""
+    oldest_unpublished: timedelta
+    lapsed: int
+    """Running jobs whose holder's lease has lapsed."""
+    oldest_lapsed: timedelta
+    expired: int
+    """Jobs past their expiry that nobody has looked at."""
+    stale_holds: int
+    """Quota held by jobs that have ended; `quota.account` gives it back."""
+    missing: int
+    """Waiting jobs that the queue did not have when all were offered to it the last time."""
+    rebuilding: bool
+
+
+def relay_lag(database: RelayDatabase) -> Lag:
+    """Measure how far the relay is behind."""
+    row = call_relay(database, "relay_lag")[0]
+    ages = {name: row[name] or timedelta(0) for name in ("oldest_unpublished", "oldest_lapsed")}
+    return Lag(**row | ages)
 
 
 def run_pass(database: RelayDatabase, publisher: Publisher) -> Pass:
@@ -101,7 +164,7 @@ def publish_outbox(database: RelayDatabase, publisher: Publisher) -> int:
 
 
 def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
-    """Offer every waiting job to a queue that is not the one we knew; answers how many.
+    """Offer waiting jobs to a queue that is not the one we knew, some pages a pass; answers how many.
 
     The generation names the Redis process, a key within it and the Postgres process: a restart, an emptied or
     a swapped Redis shows in it, and so does a Postgres that lost claims it had not flushed. It also changes
@@ -109,25 +172,41 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
     The same beat makes the partitions of the months to come and drops those that are not kept any longer.
     """
     with relay_session(database) as session:
-        known, postgres_started = session.execute(
-            text("SELECT queue_generation, pg_postmaster_start_time() FROM app.relay_state")
-        ).one()
+        state = session.execute(STATE).one()
     period = int(time.time() / REBUILD_EVERY_S)
-    generation = f"{publisher.generation()}:{postgres_started.timestamp()}:{period}"
-    if generation == known:
+    generation = f"{publisher.generation()}:{state.postgres_started.timestamp()}:{period}"
+    if generation == state.queue_generation:
         return 0
+    progress = Progress(generation)
+    if state.rebuilding == generation:
+        place = (state.rebuilt_organization, state.rebuilt_job)
+        progress = Progress(generation, place, missing=state.missing_so_far)
+    else:
+        _begin_rebuild(database, publisher)
+    _offer_pages(database, publisher, progress)
+    with relay_session(database) as session:
+        session.execute(DONE if progress.done else GOING_ON, progress.values())
+    return progress.offered
+
+
+def _begin_rebuild(database: RelayDatabase, publisher: Publisher) -> None:
     entitle_paused(database, publisher)
-    offered = 0
-    for page in pages_of_waiting_jobs(database):
-        for organization_id, terms in {job.organization_id: job.terms for job in page}.items():
-            publisher.entitle(organization_id, terms)
-        publisher.publish(page)
-        offered += len(page)
     call_relay(database, "ensure_event_partitions", ahead=MONTHS_AHEAD)
     call_relay(database, "turn_history", ahead=MONTHS_AHEAD, kept=get_settings().history_kept)
-    with relay_session(database) as session:
-        session.execute(text("UPDATE app.relay_state SET queue_generation = :new"), {"new": generation})
-    return offered
+
+
+def _offer_pages(database: RelayDatabase, publisher: Publisher, progress: Progress) -> None:
+    """Offer a bounded number of jobs; another beat that does the same meanwhile does no harm."""
+    for _ in range(PAGES_PER_PASS):
+        page = _page_of_waiting_jobs(database, progress.place)
+        if not page:
+            progress.done = True
+            return
+        for organization_id, terms in {job.organization_id: job.terms for job in page}.items():
+            publisher.entitle(organization_id, terms)
+        progress.missing += publisher.publish(page)
+        progress.offered += len(page)
+        progress.place = (page[-1].organization_id, page[-1].job_id)
 
 
 def entitle_paused(database: RelayDatabase, publisher: Publisher) -> None:
@@ -145,14 +224,6 @@ def entitle_paused(database: RelayDatabase, publisher: Publisher) -> None:
         rows = session.execute(paused).all()
     for row in rows:
         publisher.entitle(row.organization_id, terms_of(row.plan, row.plan_overrides))
-
-
-def pages_of_waiting_jobs(database: RelayDatabase) -> Iterator[list[Waiting]]:
-    """Yield every waiting job of every active organization, in pages ordered by their key."""
-    after: tuple[UUID, UUID] = (UUID(int=0), UUID(int=0))
-    while page := _page_of_waiting_jobs(database, after):
-        yield page
-        after = (page[-1].organization_id, page[-1].job_id)
 
 
 def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> list[Waiting]:

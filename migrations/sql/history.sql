@@ -65,13 +65,14 @@ DECLARE
     tenant uuid := app.sealed_tenant();
     moved integer;
 BEGIN
-    WITH gone AS (
-        DELETE FROM public.jobs AS job WHERE job.organization_id = tenant AND job.id IN (
-            SELECT old.id FROM public.jobs AS old
-            WHERE old.organization_id = tenant
-              AND (old.state = 'succeeded' AND old.finished_at < succeeded_before
-                   OR old.state IN ('dead', 'cancelled') AND old.finished_at < failed_before)
-            ORDER BY old.id LIMIT batch FOR UPDATE SKIP LOCKED)
+    WITH old AS MATERIALIZED (  -- as a subquery it could run again for each row, and find others than it locked
+        SELECT job.id FROM public.jobs AS job
+        WHERE job.organization_id = tenant
+          AND (job.state = 'succeeded' AND job.finished_at < succeeded_before
+               OR job.state IN ('dead', 'cancelled') AND job.finished_at < failed_before)
+        ORDER BY job.id LIMIT batch FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM public.jobs AS job USING old WHERE job.organization_id = tenant AND job.id = old.id
         RETURNING job.*
     ), settled AS (
         DELETE FROM public.quota_reservations AS reservation USING gone

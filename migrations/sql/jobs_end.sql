@@ -168,11 +168,12 @@ DECLARE
     tenant uuid := app.bind(seal);
     due uuid[];
 BEGIN
-    WITH looked_at AS (
-        DELETE FROM public.job_expiries AS expiry
-        WHERE expiry.organization_id = tenant AND expiry.job_id IN (
-            SELECT first.job_id FROM public.job_expiries AS first
-            WHERE first.organization_id = tenant AND first.expires_at <= clock_timestamp() LIMIT batch)
+    WITH first AS MATERIALIZED (
+        SELECT expiry.job_id FROM public.job_expiries AS expiry
+        WHERE expiry.organization_id = tenant AND expiry.expires_at <= clock_timestamp() LIMIT batch
+    ), looked_at AS (
+        DELETE FROM public.job_expiries AS expiry USING first
+        WHERE expiry.organization_id = tenant AND expiry.job_id = first.job_id
         RETURNING expiry.job_id
     )
     SELECT array_agg(looked_at.job_id) INTO due FROM looked_at;

@@ -22,3 +22,4 @@ SELECT app.protect_relay('public.job_events', '{}',
     insertable => ARRAY['organization_id', 'job_id', 'id', 'attempt', 'state', 'detail']);
 SELECT app.protect_relay('public.job_waits', ARRAY['organization_id', 'job_id']);
 SELECT app.protect_relay('public.job_expiries', ARRAY['organization_id', 'expires_at']);
+SELECT app.protect_relay('public.quota_reservations', ARRAY['organization_id', 'job_id', 'state']);
