@@ -27,14 +27,19 @@ BEGIN
     WHERE stale.organization_id = held.organization_id AND stale.job_id = held.job_id
       AND held.leased_until < clock_timestamp();
 
-    WITH lapsed AS (
-        SELECT organization_id, job_id, attempt FROM public.job_leases
-        WHERE leased_until < clock_timestamp() LIMIT batch
+    -- A holder that was stopped in the middle of its completion keeps its row locked: it is left to a later pass.
+    WITH lapsed AS MATERIALIZED (
+        SELECT row.organization_id, row.id
+        FROM public.job_leases AS held
+        JOIN public.jobs AS row
+            ON row.organization_id = held.organization_id AND row.id = held.job_id AND row.attempt = held.attempt
+        WHERE held.leased_until < clock_timestamp() AND row.state = 'running'
+        LIMIT batch
+        FOR UPDATE OF row SKIP LOCKED
     ), job AS (
         UPDATE public.jobs AS row SET state = 'queued', run_at = NULL
         FROM lapsed
-        WHERE row.organization_id = lapsed.organization_id AND row.id = lapsed.job_id
-          AND row.attempt = lapsed.attempt AND row.state = 'running'
+        WHERE row.organization_id = lapsed.organization_id AND row.id = lapsed.id
           AND EXISTS (
             SELECT FROM public.job_leases AS held
             WHERE held.organization_id = row.organization_id AND held.job_id = row.id
