@@ -14,7 +14,7 @@ import httpx
 from tests.chaos.work import Ending, Order
 
 BATCH = 20
-BATCHED = 0.3
+BATCHED = 0.6
 """Share of the orders that travel in batches."""
 ASKED_AGAIN = 0.03
 """Share of the requests that are repeated although they were answered."""

@@ -55,6 +55,8 @@ SCHEDULES = 5
 """Schedules of each tenant; they begin with `BACKLOG` to catch up with."""
 BACKLOG = 5
 """Moments."""
+SUBMITTED_WITHIN_S = 600.0
+"""After the last fault."""
 STUCK_AFTER_S = 90.0
 """Without faults, a job ends in every stretch of this length until all have."""
 LAST = (Order("last-rollup", "analytics.rollup", {}), Order("last-account", "quota.account", {}))
@@ -187,7 +189,7 @@ class _Run:
             self.crew.tend()
             time.sleep(self._site.chance.uniform(0.5, 1.5) * profile.gap_s)
         for client in clients:
-            wait_until(partial(self._outlives, client), timeout=120)
+            wait_until(partial(self._outlives, client), timeout=SUBMITTED_WITHIN_S)
 
     def _outlives(self, client: Client) -> bool:
         self.crew.tend()
