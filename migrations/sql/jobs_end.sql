@@ -104,6 +104,8 @@ BEGIN
     WHERE row.organization_id = tenant AND row.id = job;
     IF failed.state = 'queued' THEN
         DELETE FROM public.job_leases AS lease WHERE lease.organization_id = tenant AND lease.job_id = job;
+        -- A running job has no outbox row; one that was left all the same must not keep the job from going on.
+        DELETE FROM public.outbox AS box WHERE box.organization_id = tenant AND box.job_id = job;
         INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at)
         VALUES (tenant, job, failed.attempt, failed.kind, failed.lane, failed.priority, retry_at);
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state, detail)
