@@ -1,4 +1,4 @@
-"""At every step of a job's life, one by one: the process is killed, or its connection is lost."""
+"""At every step of a job's life, one by one: the process is killed, loses its connection, or stands still."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -51,10 +51,12 @@ from worker.submit import Submission, submit
 SHORT = {"GENIUS_LEASE_TIME": "1.5", "GENIUS_RELAY_INTERVAL": "0.2"}
 WITHIN_S = 30.0
 MOST_SUBMISSIONS = 500
+SLOTS = {Mode.KILLED: "4", Mode.DISCONNECTED: "4", Mode.STOPPED: "10"}
+"""Of a worker: some stay free while others stand still."""
 RETRIES = 5
 """A process that lost Redis leaves publishing to the relay for a second: a later attempt meets the fault."""
 
-pytestmark = pytest.mark.parametrize("mode", Mode)
+lost = pytest.mark.parametrize("mode", [Mode.KILLED, Mode.DISCONNECTED])
 
 
 @pytest.fixture
@@ -170,6 +172,7 @@ def work_of(step: Step, account_id: UUID) -> Submission:
             return Submission(PUBLISH_POST, PublishPost(account_id=account_id, text=step.name))
 
 
+@pytest.mark.parametrize("mode", Mode)
 def test_at_every_step_of_a_worker(
     scene: Scene,
     settings: Settings,
@@ -186,7 +189,18 @@ def test_at_every_step_of_a_worker(
     jobs = [job.id for job in submit(scene.database, scene.tenant, work, publisher=Publisher(settings))]
     for step, job in zip(steps, jobs, strict=True):
         scene.lay(step, job, step.name)
-    command = ["-A", "worker.app", "worker", "-P", "prefork", "-c", "4", "-Q", ",".join(LANES), *INCLUDE]
+    command = [
+        "-A",
+        "worker.app",
+        "worker",
+        "-P",
+        "prefork",
+        "-c",
+        SLOTS[mode],
+        "-Q",
+        ",".join(LANES),
+        *INCLUDE,
+    ]
     faulty_process(services, scene.faults, "celery", command, told)
     for step in steps:
         scene.strike(step)
@@ -202,6 +216,7 @@ def test_at_every_step_of_a_worker(
     scene.assert_nothing_is_left()
 
 
+@lost
 def test_at_every_step_of_a_submission(
     scene: Scene, settings: Settings, services: Services, mode: Mode, subtests: pytest.Subtests
 ) -> None:
@@ -245,6 +260,7 @@ def accepted(url: str, headers: dict[str, str], body: dict[str, Any]) -> str | N
     return answer.json()["id"] if answer.is_success else None
 
 
+@lost
 def test_at_every_step_of_firing_a_schedule(
     scene: Scene, services: Services, mode: Mode, subtests: pytest.Subtests
 ) -> None:
@@ -296,6 +312,7 @@ def runs(scene: Scene) -> dict[UUID, list[UUID]]:
     return found
 
 
+@lost
 def test_at_every_step_of_the_relay(
     scene: Scene,
     settings: Settings,
@@ -308,10 +325,10 @@ def test_at_every_step_of_the_relay(
     wait_until(lambda: client.get(GENERATION_KEY), timeout=WITHIN_S)
     away = Publisher(settings.model_copy(update={"redis_url": f"redis://{LOOPBACK}:{free_port()}/0"}))
     boxed = {step: one(scene, step, away) for step in OUTBOX_STEPS}
-    lost = {step: one(scene, step, away) for step in REQUEUE_STEPS}
+    vanished = {step: one(scene, step, away) for step in REQUEUE_STEPS}
     for step, job in boxed.items():
         scene.lay(step, job)
-    for job in lost.values():
+    for job in vanished.values():
         vanish(scene, job)
     for step in REQUEUE_STEPS:
         scene.lay(step)
@@ -326,7 +343,7 @@ def test_at_every_step_of_the_relay(
     services.worker(pool="threads", concurrency=2, options=INCLUDE, environment=SHORT)
     scene.wait_for_the_end()
 
-    for step, job in (boxed | lost | waiting).items():
+    for step, job in (boxed | vanished | waiting).items():
         with subtests.test(step.name):
             assert scene.story(job) == SUCCEEDED_ONCE
             assert scene.effects()[step.name] == 1

@@ -25,6 +25,12 @@ class Mode(StrEnum):
     KILLED = "killed"
     DISCONNECTED = "disconnected"
     """The connection that was in use is lost."""
+    STOPPED = "stopped"
+    """The process stands still until others have taken over, and then goes on."""
+
+
+STOPPED_S = 6.0
+"""A lease of the tests, the time until the relay publishes, and another attempt."""
 
 
 @dataclass(frozen=True, slots=True)

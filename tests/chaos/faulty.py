@@ -22,7 +22,7 @@ import redis
 from psycopg.types.json import Jsonb
 from redis.connection import AbstractConnection
 
-from tests.chaos.arm import Mode, Moment, laid, take
+from tests.chaos.arm import STOPPED_S, Mode, Moment, laid, take
 from worker.fairshare.qos import QoS
 from worker.fairshare.script import load
 
@@ -63,9 +63,20 @@ class Faults:
         """Die or lose the connection here, if that was laid for this act."""
         for path, arm in laid(self._folder):
             if arm.matches(act, moment, said) and take(path):
-                if arm.mode is Mode.KILLED:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                lose()
+                match arm.mode:
+                    case Mode.KILLED:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    case Mode.STOPPED:
+                        stand_still()
+                    case Mode.DISCONNECTED:
+                        lose()
+
+
+def stand_still() -> None:
+    """Stop this process; another lets it go on."""
+    go_on = ["sh", "-c", f"sleep {STOPPED_S}; kill -CONT {os.getpid()}"]
+    os.posix_spawn("/bin/sh", go_on, os.environ)
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def wrap_postgres(faults: Faults) -> None:

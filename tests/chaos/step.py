@@ -1,6 +1,6 @@
 """Every step of a job's life at which a process may die or lose its connection."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tests.chaos.arm import Mode, Moment
@@ -29,11 +29,16 @@ class Step:
     act: str
     moment: Moment
     work: Work = Work.PLAIN
-    modes: frozenset[Mode] = frozenset(Mode)
+    modes: frozenset[Mode] = frozenset({Mode.KILLED, Mode.DISCONNECTED})
 
 
 def _around(what: str, act: str, *moments: Moment, work: Work = Work.PLAIN) -> tuple[Step, ...]:
     return tuple(Step(f"{what}, {moment}", act, moment, work) for moment in moments)
+
+
+def _also_stopped(*steps: Step) -> tuple[Step, ...]:
+    """Let the process also stand still there: it wakes up when its lease is another's."""
+    return tuple(replace(step, modes=frozenset(Mode)) for step in steps)
 
 
 SUBMIT_STEPS = (
@@ -53,14 +58,14 @@ def _failure_steps(work: Work) -> tuple[Step, ...]:
 
 WORKER_STEPS = (
     *_around("claim", "claim", BEFORE, AFTER),
-    *_around("leave the effect", "effect", BEFORE),
-    *_around("complete", "complete", BEFORE, BEFORE_COMMIT, AFTER),
+    *_also_stopped(*_around("leave the effect", "effect", BEFORE)),
+    *_also_stopped(*_around("complete", "complete", BEFORE, BEFORE_COMMIT, AFTER)),
     *_around("renew the lease", "renew", BEFORE, AFTER, work=Work.LONG),
     *_failure_steps(Work.FAILS_ONCE),
     *_failure_steps(Work.REFUSED_ONCE),
-    *_around("fails for good: record", "fail", BEFORE, AFTER, work=Work.FAILS_FOR_GOOD),
+    *_also_stopped(*_around("fails for good: record", "fail", BEFORE, AFTER, work=Work.FAILS_FOR_GOOD)),
     *_around("post: intent", "write publishing", BEFORE, BEFORE_COMMIT, AFTER, work=Work.POST),
-    *_around("post: call", "call", BEFORE, AFTER, work=Work.POST),
+    *_also_stopped(*_around("post: call", "call", BEFORE, AFTER, work=Work.POST)),
     *_around("post: outcome", "write published", BEFORE, BEFORE_COMMIT, AFTER, work=Work.POST),
     *_around("post: complete", "complete", BEFORE, BEFORE_COMMIT, AFTER, work=Work.POST),
     Step("note the acknowledgement", "note acknowledgement", BEFORE, modes=frozenset({Mode.KILLED})),
