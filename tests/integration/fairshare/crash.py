@@ -8,6 +8,8 @@ from typing import Any
 
 from kombu.utils.imports import symbol_by_name
 
+from worker.fairshare.script import load
+
 JOBS_BEFORE = 3
 """Jobs that pass the point unharmed."""
 
@@ -37,6 +39,12 @@ def one(*_: object) -> int:
     return 1
 
 
+def told(_: object, __: object, command: bytes | list[bytes], *___: object) -> int:
+    """Count the ends of leases in what goes to the server."""
+    data = command if isinstance(command, bytes) else b"".join(command)
+    return data.count(load("finish").sha.encode())
+
+
 def taken(result: Any, *_: object) -> int:
     return len(result)
 
@@ -44,7 +52,7 @@ def taken(result: Any, *_: object) -> int:
 TASKS = "tests.integration.fairshare.plain_tasks"
 POINTS: dict[str, tuple[str, str, bool, Callable[..., int]]] = {
     "leased, and the answer not taken up": (
-        "worker.fairshare.channel",
+        "worker.fairshare.conversation",
         "read_reserved",
         False,
         lambda result, *_: len(result[0]),
@@ -54,12 +62,7 @@ POINTS: dict[str, tuple[str, str, bool, Callable[..., int]]] = {
     "running": (TASKS, "note", False, one),
     "done, and not acknowledged": ("worker.fairshare.channel:Channel", "job_ended", True, one),
     "acknowledged, and not told": ("worker.fairshare.keeper:Keeper", "take_ends", False, taken),
-    "told, and not heard": (
-        "worker.fairshare.channel:Channel",
-        "_brpop_start",
-        False,
-        lambda _, channel, *__: len(channel._carried),  # noqa: SLF001 - what travels with the request
-    ),
+    "told, and not heard": ("redis.connection:AbstractConnection", "send_packed_command", False, told),
 }
 
 point = os.environ.get("PLAIN_CRASH")

@@ -49,6 +49,11 @@ class PlainWorker:
     def ask_to_stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
+    def stop_cold(self) -> None:
+        """Let it end at once, with what runs broken off."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
+
     def stop(self) -> None:
         self.ask_to_stop()
         self.process.wait(30)

