@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ from tests.integration.families.stand_in import StandIn, run_stand_in
 from tests.support import outcome
 from tests.support.kinds import ASK_REMOTE, INCLUDE, LEAVE_CAMPAIGN, Ask, Leave
 from tests.support.service import Services
-from tests.support.wait import wait_until
+from tests.support.wait import StillFalseError, wait_until
 from worker.fairshare.queue import FairQueue
 from worker.fairshare.script import load
 from worker.publish import GENERATION_KEY, Publisher
@@ -105,9 +106,12 @@ class Scene:
         wait_until(lambda: self.struck(step), timeout=WITHIN_S, message=f"the fault at {step.name!r} struck")
 
     def wait_for_the_end(self) -> None:
-        """Wait until every job has ended and the lanes are empty."""
-        wait_until(lambda: outcome.all_ended(self.database, [self.tenant]), timeout=WITHIN_S)
-        wait_until(lambda: not self.in_lanes(), timeout=WITHIN_S, message="the lanes are empty")
+        """Wait until all has ended; if something does not, each step tells of its own."""
+        with suppress(StillFalseError):
+            wait_until(self.is_over, timeout=WITHIN_S)
+
+    def is_over(self) -> bool:
+        return outcome.all_ended(self.database, [self.tenant]) and not self.in_lanes()
 
     def start_beat(self, services: Services, environment: dict[str, str]) -> None:
         """Start a beat and wait until it knows this Redis: in its first pass it would mend what is lost."""
@@ -132,6 +136,7 @@ class Scene:
         return outcome.campaigns_left(self.database, self.tenant)
 
     def assert_nothing_is_left(self) -> None:
+        assert self.is_over()
         assert outcome.leftovers(self.database, self.tenant) == {"leases": 0, "outbox": 0, "holds": 0}
         assert [FairQueue(self.client, lane).audit() for lane in LANES] == [0] * len(LANES)
         assert [self.client.hlen(FairQueue(self.client, lane).keys.of("dead")) for lane in LANES] == [0] * 5
