@@ -28,7 +28,8 @@ from support.system import DRAMATIQ, ONE_QUEUE, OURS, QUEUE_PER_TENANT, System, 
 
 LOUD = "loud"
 PERFECT = "perfect fairness"
-BATCH = 500
+BATCH = 10
+"""Small jobs published at once; their waits begin together, so it is few."""
 RUNNING_BEFORE = 50
 """Jobs of the flood that are done when the small tenants come."""
 
@@ -108,7 +109,7 @@ def measure(name: str, redis_url: str, workload: Workload) -> dict[str, Any]:
 
 
 def _publish_small(system: System, workload: Workload) -> None:
-    """Publish tenant after tenant, in a few batches; a wait begins when the batch is about to go out."""
+    """Publish tenant after tenant; a wait begins when the job's small batch is about to go out."""
     names = [tenant for tenant in workload.small for _ in range(workload.jobs_each)]
     for first in range(0, len(names), BATCH):
         now = time.time()

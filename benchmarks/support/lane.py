@@ -12,6 +12,7 @@ from worker.fairshare.queue import Entry, FairQueue, Finish, Renewal, Reserved, 
 CALLS = 200
 MESSAGE = "m" * 700
 """About as long as a Celery message."""
+_numbers = itertools.count()
 BLOCKED = TenantSettings(cap=0, soft_cap=0).to_json()
 
 CLONE = """
@@ -44,13 +45,10 @@ class Lane:
 
     def __init__(self, client: redis.Redis, *, tenants: int, blocked: float, backlog: int) -> None:
         self.client = client
-        self.queue = FairQueue(client, "bench")
+        self.queue = FairQueue(client, f"bench-{next(_numbers)}")
         self.made = 0
         self.free = max(1, round(tenants * (1 - blocked)))
-        client.flushdb()
         self.add([f"t{n}" for n in range(tenants) for _ in range(backlog)])
-        client.config_set("slowlog-log-slower-than", 0)
-        client.config_set("slowlog-max-len", 4 * CALLS)
 
     def add(self, tenants: Sequence[str]) -> None:
         """Queue one job for each name."""
@@ -67,9 +65,12 @@ class Lane:
 
     def cost(self, verb: Callable[[], object], *, jobs: int = 1) -> float:
         """Return the server's microseconds a job of a call, by its own log: the mean of the middle half."""
+        self.client.config_set("slowlog-log-slower-than", 0)
+        self.client.config_set("slowlog-max-len", 2 * CALLS)
         self.client.slowlog_reset()
         for _ in range(CALLS // jobs):
             verb()
+        self.client.config_set("slowlog-log-slower-than", 10_000)
         log: Any = self.client.slowlog_get(2 * CALLS)
         spent = sorted(row["duration"] for row in log if row["command"].startswith(b"EVALSHA"))
         return float(statistics.mean(spent[len(spent) // 4 : -len(spent) // 4])) / jobs
@@ -89,11 +90,6 @@ class Lane:
         self.queue.finish(ends)
         self.add([job.tenant for job in held])
         return figures
-
-    def close(self) -> None:
-        """Leave an empty database."""
-        self.client.config_set("slowlog-log-slower-than", 10_000)
-        self.client.flushdb()
 
 
 def _take(ends: list[Finish], count: int) -> list[Finish]:
