@@ -1,5 +1,6 @@
 """Dead letters tell the whole story, group by error, and are given another life by filter."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -130,13 +131,32 @@ def test_a_batch_that_quota_does_not_cover_is_left_whole(endings: Endings) -> No
     assert outcome.quota(endings.database, endings.tenant) == (0, 0)
 
 
-def test_two_who_requeue_at_once_requeue_each_job_once(endings: Endings) -> None:
-    die(endings, 30)
+def test_those_who_requeue_at_once_requeue_each_job_once(endings: Endings) -> None:
+    jobs = die(endings, 30)
+    gate = threading.Barrier(3)
+
+    def requeue_together() -> int:
+        gate.wait()
+        rows = call(
+            endings.database,
+            endings.tenant.organization_id,
+            "requeue_dead",
+            jobs=[job.id for job in jobs],
+            quota=quota_now(endings.tenant),
+        )
+        return len(rows)
+
     with ThreadPoolExecutor(3) as pool:
-        done = [pool.submit(requeue, endings) for _ in range(3)]
-        assert sum(each.result()[1] for each in done) == 30
-    assert outcome.states(endings.database, endings.tenant) == {"queued": 30}
-    assert outcome.quota(endings.database, endings.tenant) == (0, 30)
+        for _ in range(5):
+            done = [pool.submit(requeue_together) for _ in range(3)]
+            assert sum(each.result() for each in done) == 30
+            assert outcome.states(endings.database, endings.tenant) == {"queued": 30}
+            assert outcome.quota(endings.database, endings.tenant) == (0, 30)
+            with tenant_session(endings.database, endings.tenant.organization_id) as session:
+                session.execute(text("UPDATE jobs SET state = 'dead'"))
+                session.execute(
+                    text("SELECT app.end_job(organization_id, id, attempt, 'dead', '{}') FROM jobs")
+                )
 
 
 def test_another_organizations_dead_letters_are_neither_counted_nor_requeued(
