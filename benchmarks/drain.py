@@ -19,7 +19,7 @@ from support.rivals import DramatiqSystem, TaskiqSystem
 from support.system import DRAMATIQ, ONE_QUEUE, OURS, TASKIQ, System, cpu_seconds, redis_server
 
 SLOTS = {"solo": 1, "threads": 10, "prefork": 2}
-JOBS = {OURS: 20_000, ONE_QUEUE: 3_000, DRAMATIQ: 8_000, TASKIQ: 6_000}
+JOBS = {OURS: 12_000, ONE_QUEUE: 2_000, DRAMATIQ: 5_000, TASKIQ: 5_000}
 TENANTS = 10
 HEAD, TAIL = 0.9, 0.1
 """Measured from where this share of the jobs is left to where that is."""

@@ -42,8 +42,7 @@ class Replay:
         self.tenants = {tenant.name: tenant for tenant in tenants}
         self.random = random.Random(seed)
         self.slots = slots
-        self.worst = 0.0
-        """Largest gap between two tenants, as a part of what the bound allows."""
+        self._gaps: dict[tuple[str, str], float] = {}
         self._running: list[tuple[int, str, str, int]] = []
         self._made = itertools.count()
         for tenant in tenants:
@@ -88,9 +87,16 @@ class Replay:
             got[name] += self.now - began
             self.tenants[name].longest = max(self.tenants[name].longest, end - began)
         for one, other in itertools.combinations(self.tenants.values(), 2):
-            allowed = one.slack() + other.slack()
             gap = abs(got[one.name] / one.weight - got[other.name] / other.weight)
-            self.worst = max(self.worst, gap / allowed if allowed else 0.0)
+            pair = one.name, other.name
+            self._gaps[pair] = max(self._gaps.get(pair, 0.0), gap)
+
+    def worst(self) -> float:
+        """Return the largest gap between two tenants, as a part of what the bound allows."""
+        return max(
+            gap / (self.tenants[one].slack() + self.tenants[other].slack())
+            for (one, other), gap in self._gaps.items()
+        )
 
     def shares(self) -> dict[str, float]:
         """Return each tenant's part of the worker time."""

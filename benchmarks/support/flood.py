@@ -19,6 +19,8 @@ QUIET_TENANTS = 50
 SLOTS = 4
 JOB_SECONDS = 0.02
 BUSY_JOBS = 20_000
+COMES_DUE_AFTER = timedelta(seconds=30)
+"""Enough to write a million delayed jobs, start a worker and see how others wait before."""
 PAUSE = 0.05
 """Seconds between two jobs of quiet tenants: with all slots busy they use a quarter of the worker."""
 
@@ -69,27 +71,17 @@ class Flood:
 
         Another tenant keeps every slot busy all the time, so that only the delayed jobs make a difference.
         """
-        due = datetime.now(UTC) + timedelta(seconds=3600)
+        due = datetime.now(UTC) + COMES_DUE_AFTER
         clone(self.queue, self.entry(LOUD, due=due), delayed)
         with self.system.worker("threads", SLOTS):
             clone(self.queue, self.entry("busy"), BUSY_JOBS)
             self.system.wait_until_left(delayed + BUSY_JOBS - 20, seconds=60)
             self._send_quietly(quiet_jobs)
             before = self._ended(quiet_jobs)
-            self._bring_forward()
+            time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
             self._send_quietly(quiet_jobs)
             ended = self._ended(2 * quiet_jobs)
         return Waits.of(before), Waits.of(ended[len(before) :])
-
-    def _bring_forward(self) -> None:
-        """Make every delayed job due a moment ago; the tenant's entry in the index follows."""
-        now_us = time.time() * 1e6
-        script = (
-            "redis.call('ZUNIONSTORE', KEYS[1], 1, KEYS[1], 'WEIGHTS', 0) return redis.call('ZCARD', KEYS[1])"
-        )
-        key = self.queue.keys.of_tenant("d", LOUD)
-        self.system.client.execute_command("EVAL", script, 1, key)
-        self.system.client.zadd(self.queue.keys.of("due"), {LOUD: now_us + 100_000})
 
     def _send_quietly(self, jobs: int) -> None:
         """Send one job after another, each of another quiet tenant, at random distances."""
