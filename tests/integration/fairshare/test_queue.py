@@ -136,6 +136,14 @@ def test_a_destroyed_lane_leaves_no_key(client: redis.Redis, queue: FairQueue) -
     assert client.keys("*") == []
 
 
+def test_a_lease_that_outlived_its_lane_leaves_nothing(client: redis.Redis, queue: FairQueue) -> None:
+    queue.enqueue(entries("a", 1))
+    (job,) = queue.reserve(1)
+    queue.destroy()
+    assert queue.finish([Finish(job.token)]) == [Finished.STALE]
+    assert client.keys("*") == []
+
+
 def test_the_scripts_are_told_again_to_a_server_that_forgot_them(
     client: redis.Redis, queue: FairQueue
 ) -> None:

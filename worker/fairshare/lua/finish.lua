@@ -7,10 +7,11 @@
   Cost      O(log J + log T) a lease.
   Keeps     the first finisher wins and a second changes nothing; a job is charged the time it used. ]]
 local lane = open(KEYS[1])
-local results = {}
+local results, changed = {}, false
 for at = 3, #ARGV, 4 do
   results[#results + 1] = finish(lane, ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]),
     tonumber(ARGV[2]))
+  changed = changed or results[#results] ~= 0
 end
-close(lane)
+if changed then close(lane) end -- a lane that was deleted meanwhile stays deleted
 return results
