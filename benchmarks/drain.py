@@ -1,8 +1,7 @@
 """How fast no-op jobs drain, and what each costs: ours beside stock Celery, dramatiq and taskiq, in turn.
 
-Every system acknowledges late. Run it as
-``python benchmarks/drain.py [--rounds 3] [--pools solo,threads,prefork] [--without-rivals] [--json PATH]``;
-dramatiq and taskiq come with ``pip install --group bench``.
+Every system acknowledges late. Run it as ``python benchmarks/drain.py [--rounds 3]
+[--pools solo,threads,prefork,two-solo] [--without-rivals] [--redis-url URL] [--json PATH]``; dramatiq and taskiq come with ``pip install --group bench``.
 """
 
 import argparse
@@ -18,14 +17,15 @@ from support.celery_system import CelerySystem
 from support.rivals import DramatiqSystem, TaskiqSystem
 from support.system import DRAMATIQ, ONE_QUEUE, OURS, TASKIQ, System, cpu_seconds, redis_server
 
-SLOTS = {"solo": 1, "threads": 10, "prefork": 2}
+SET_UPS = {"solo": (1, 1), "threads": (1, 10), "prefork": (1, 2), "two-solo": (2, 1)}
+"""Workers and slots of each; a pool's name is what follows the dash, if there is one."""
 JOBS = {OURS: 12_000, ONE_QUEUE: 2_000, DRAMATIQ: 5_000, TASKIQ: 5_000}
 TENANTS = 10
 HEAD, TAIL = 0.9, 0.1
 """Measured from where this share of the jobs is left to where that is."""
 
-Case = tuple[str, str, int]
-"""A system, its pool, its slots."""
+Case = tuple[str, str, int, int]
+"""A system, its set-up, how many workers, and the slots of each."""
 
 
 def system_of(name: str, redis_url: str) -> System:
@@ -39,18 +39,18 @@ def system_of(name: str, redis_url: str) -> System:
 
 def measure(case: Case, redis_url: str) -> dict[str, float]:
     """Drain one queue; return jobs a second, the worker's processor time and the server's memory for each."""
-    name, pool, slots = case
+    name, set_up, count, slots = case
     system = system_of(name, redis_url)
     jobs = JOBS[name]
     try:
         empty = system.memory()
         system.publish([(f"tenant-{n % TENANTS}", "bench.nothing", ()) for n in range(jobs)])
         memory = system.memory() - empty
-        with system.worker(pool, slots) as worker:
+        with system.workers(set_up.rpartition("-")[2], slots, count) as workers:
             began = system.wait_until_left(int(jobs * HEAD))
-            first, used = system.left(), cpu_seconds(worker)
+            first, used = system.left(), cpu_seconds(workers)
             ended = system.wait_until_left(int(jobs * TAIL))
-            last, used = system.left(), cpu_seconds(worker) - used
+            last, used = system.left(), cpu_seconds(workers) - used
     finally:
         system.close()
     done = first - last
@@ -61,32 +61,33 @@ def measure(case: Case, redis_url: str) -> dict[str, float]:
     }
 
 
-def cases(pools: list[str], *, rivals: bool) -> list[Case]:
+def cases(set_ups: list[str], *, rivals: bool) -> list[Case]:
     """List what is measured, in order; a rival that is not installed is left out."""
-    found = [(name, pool, SLOTS[pool]) for pool in pools for name in (OURS, ONE_QUEUE)]
+    found = [(name, set_up, *SET_UPS[set_up]) for set_up in set_ups for name in (OURS, ONE_QUEUE)]
     if rivals and find_spec("dramatiq"):
-        found.append((DRAMATIQ, "prefork", 8))
+        found.append((DRAMATIQ, "prefork", 1, 8))
     if rivals and find_spec("taskiq_redis"):
-        found.append((TASKIQ, "prefork", 2))
+        found.append((TASKIQ, "prefork", 1, 2))
     return found
 
 
-def run(redis_url: str, *, rounds: int, pools: list[str], rivals: bool = True) -> list[dict[str, Any]]:
+def run(redis_url: str, *, rounds: int, set_ups: list[str], rivals: bool = True) -> list[dict[str, Any]]:
     """Measure every case once a round, and return the medians."""
-    found: dict[Case, list[dict[str, float]]] = {case: [] for case in cases(pools, rivals=rivals)}
+    found: dict[Case, list[dict[str, float]]] = {case: [] for case in cases(set_ups, rivals=rivals)}
     for _ in range(rounds):
         for case, rows in found.items():
             rows.append(measure(case, redis_url))
     return [
         {
             "system": name,
-            "pool": pool,
+            "pool": set_up,
+            "workers": count,
             "slots": slots,
             **{key: statistics.median(figures[key] for figures in rows) for key in rows[0]},
             "slowest": min(figures["jobs_a_second"] for figures in rows),
             "fastest": max(figures["jobs_a_second"] for figures in rows),
         }
-        for (name, pool, slots), rows in found.items()
+        for (name, set_up, count, slots), rows in found.items()
     ]
 
 
@@ -129,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis-url", help="a Redis database; without it a server is started")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pools", default=",".join(SLOTS))
+    parser.add_argument("--pools", default=",".join(SET_UPS))
     parser.add_argument("--without-rivals", action="store_true")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
@@ -137,7 +138,7 @@ def main() -> None:
         rows = run(
             redis_url,
             rounds=options.rounds,
-            pools=options.pools.split(","),
+            set_ups=options.pools.split(","),
             rivals=not options.without_rivals,
         )
     show(rows, Console(width=130))

@@ -1,6 +1,7 @@
 """The waits that perfect fairness by time would have given, from what really happened in a run."""
 
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -55,7 +56,8 @@ class _Replay:
         self._loud_used = 0.0
         self._used: dict[str, float] = {}
         self._waiting: dict[str, deque[Run]] = {}
-        self._order: list[tuple[float, str]] = []
+        self._order: list[tuple[float, int, str]] = []
+        self._entries = itertools.count()
 
     def arrive(self, runs: Iterable[Run]) -> None:
         """Queue jobs."""
@@ -64,7 +66,7 @@ class _Replay:
             if not queue:
                 least = min(self._loud_used, self._order[0][0] if self._order else self._loud_used)
                 self._used[run.tenant] = max(self._used.get(run.tenant, 0.0), least)
-                heapq.heappush(self._order, (self._used[run.tenant], run.tenant))
+                self._enter(run.tenant)
             queue.append(run)
 
     def take(self) -> Run | None:
@@ -72,9 +74,13 @@ class _Replay:
         if not self._order or self._order[0][0] > self._loud_used:
             self._loud_used += self.loud_seconds
             return None
-        _, tenant = heapq.heappop(self._order)
+        *_, tenant = heapq.heappop(self._order)
         run = self._waiting[tenant].popleft()
         self._used[tenant] += run.ended - run.began
         if self._waiting[tenant]:
-            heapq.heappush(self._order, (self._used[tenant], tenant))
+            self._enter(tenant)
         return run
+
+    def _enter(self, tenant: str) -> None:
+        """Put a tenant in its place; among equals, who came first goes first."""
+        heapq.heappush(self._order, (self._used[tenant], next(self._entries), tenant))

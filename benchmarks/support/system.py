@@ -9,7 +9,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -78,6 +78,12 @@ class System(ABC):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
+    @contextmanager
+    def workers(self, pool: str, slots: int, count: int) -> Iterator[list[psutil.Process]]:
+        """Run several workers."""
+        with ExitStack() as stack:
+            yield [stack.enter_context(self.worker(pool, slots)) for _ in range(count)]
+
     def wait_until_left(self, count: int, *, seconds: float = 300) -> float:
         """Wait until at most *count* jobs are left, and return the moment."""
         deadline = time.monotonic() + seconds
@@ -99,9 +105,9 @@ class System(ABC):
         self.journal.unlink(missing_ok=True)
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return the processor time of a worker and its children."""
-    family = [process, *process.children(recursive=True)]
+def cpu_seconds(workers: Sequence[psutil.Process]) -> float:
+    """Return the processor time of workers and their children."""
+    family = [member for worker in workers for member in (worker, *worker.children(recursive=True))]
     return float(sum(sum(member.cpu_times()[:2]) for member in family))
 
 
