@@ -1,7 +1,8 @@
 """How fast no-op jobs drain, and what each costs: ours beside stock Celery, dramatiq and taskiq, in turn.
 
 Every system acknowledges late. Run it as ``python benchmarks/drain.py [--rounds 3]
-[--pools solo,threads,prefork,two-solo] [--without-rivals] [--redis-url URL] [--json PATH]``; dramatiq and taskiq come with ``pip install --group bench``.
+[--pools solo,threads,prefork,two-solo] [--without-rivals] [--redis-url URL] [--json PATH]``; dramatiq and
+taskiq come with ``pip install --group bench``.
 """
 
 import argparse
