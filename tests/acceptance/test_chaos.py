@@ -12,7 +12,7 @@ from tests.chaos.fault import FAULTS
 from tests.chaos.run import Profile, run
 from tests.chaos.show import show
 
-PROFILE = Profile(jobs=2_000, lasting=timedelta(seconds=45), seed=1, gap_s=0.2)
+PROFILE = Profile(jobs=1_500, lasting=timedelta(seconds=40), seed=1, gap_s=0.2)
 
 
 def test_nothing_is_lost_or_done_twice_while_everything_breaks(
@@ -27,4 +27,4 @@ def test_nothing_is_lost_or_done_twice_while_everything_breaks(
     with capsys.disabled():
         show(report, Console(width=110))
     assert report.findings == []
-    assert report.faults.total() >= len(FAULTS) * 2 / 3, "too few faults to prove anything"
+    assert report.faults.total() >= len(FAULTS) / 2, "too few faults to prove anything"
