@@ -83,8 +83,16 @@ class UnsafeConnectionError(Exception):
         self.reasons = reasons
 
 
+class PooledRoleError(Exception):
+    """Behind a pooler a role cannot be taken on: log in as it."""
+
+    def __init__(self, role: str | None) -> None:
+        super().__init__(f"behind a pooler, give a URL that logs in as {role}")
+        self.role = role
+
+
 def build_engine(
-    url: PostgresDsn, *, role: str | None, pool_size: int, statement_timeout: timedelta
+    url: PostgresDsn, *, role: str | None, pool_size: int, statement_timeout: timedelta, pooled: bool = False
 ) -> Engine:
     """Return an engine whose pool hands out clean, safe, live connections only.
 
@@ -93,7 +101,14 @@ def build_engine(
         role: Role to take on after connecting; None is the one of the URL.
         pool_size: Connections that stay open; as many again may open for a burst.
         statement_timeout: Postgres cancels a statement that takes longer.
+        pooled: *url* leads to a pooler in transaction mode, which hands each transaction another server
+            connection: nothing is prepared on one, and the limits of the login role hold instead of ours.
+
+    Raises:
+        PooledRoleError: A pooler knows no role but the one that logs in.
     """
+    if pooled and role not in {None, url.hosts()[0]["username"]}:
+        raise PooledRoleError(role)
     engine = create_engine(
         _with_driver(url),
         connect_args={
@@ -102,7 +117,11 @@ def build_engine(
             "application_name": "genius",
             "keepalives_idle": 30,
             "tcp_user_timeout": 30_000,
-            "options": _options(url, role=role, statement_timeout=statement_timeout),
+            **(
+                {"prepare_threshold": None}
+                if pooled
+                else {"options": _options(url, role=role, statement_timeout=statement_timeout)}
+            ),
         },
         hide_parameters=True,  # a logged error must carry no payload
         pool_size=pool_size,
@@ -114,7 +133,7 @@ def build_engine(
         json_serializer=orjson.dumps,
         json_deserializer=orjson.loads,
     )
-    event.listen(engine, "connect", _RefuseUnsafe(takes_role=role is not None))
+    event.listen(engine, "connect", _RefuseUnsafe(takes_role=role is not None and not pooled))
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "checkin", _discard_dirty)
     event.listen(engine, "begin", _begin)

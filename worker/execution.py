@@ -1,6 +1,7 @@
 """One attempt of one job: claim, run, complete or fail, acknowledge by returning."""
 
 import time
+import traceback
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
@@ -17,6 +18,7 @@ from config.settings import get_settings
 from models.job import JobState
 from models.session import Database, call, get_database, tenant_session
 from worker.backoff import retry_moment
+from worker.claim import take
 from worker.context import (
     Claim,
     Completion,
@@ -27,8 +29,8 @@ from worker.context import (
     OutsideJob,
     RetryLaterError,
 )
-from worker.lease import WORKER, Hold, get_lease_keeper
-from worker.pointer import ForgedPointerError, Pointer, read_pointer
+from worker.lease import Hold, get_lease_keeper
+from worker.pointer import ForgedPointerError, read_pointer
 from worker.publish import Waiting, get_publisher, publish_recorded
 
 if TYPE_CHECKING:
@@ -38,11 +40,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-COMPLETE = text("SELECT app.complete_job(NULL, :job, :attempt, :result, :quantity)")
+COMPLETE = text("SELECT app.complete_jobs(NULL, :jobs, :attempts, :outcomes, cast(:quantities AS bigint[]))")
 """In a transaction that is bound to the tenant already."""
 
 EXPECTED = (JobError, SoftTimeLimitExceeded)
 """Errors that are part of a job's life, with words of our own."""
+
+BODIES = "tasks."
+"""Where bodies of jobs live: the place of an error tells equal ones from others."""
 
 GIVE_BACK_PAUSE_S = 0.5
 """Before a message goes back because Postgres is away, say, so that it does not spin."""
@@ -114,23 +119,6 @@ def run_outside(database: Database, body: "Callable[..., Completion]", hold: Hol
         complete(session, claim, completion)
 
 
-def take(database: Database, pointer: Pointer) -> Claim | None:
-    """Claim the attempt for this process; None when the job has moved on and the message may go."""
-    if pointer.expired:
-        call(database, pointer.organization_id, "republish_job", job=pointer.job_id)
-        return None
-    rows = call(
-        database,
-        pointer.organization_id,
-        "claim_job",
-        job=pointer.job_id,
-        attempts_made=pointer.attempts_made,
-        worker=WORKER,
-        lease=get_settings().lease_time,
-    )
-    return Claim(pointer.organization_id, pointer.job_id, **rows[0]) if rows else None
-
-
 def complete(session: Session, claim: Claim, completion: Completion) -> None:
     """Complete the attempt in the caller's transaction.
 
@@ -140,13 +128,13 @@ def complete(session: Session, claim: Claim, completion: Completion) -> None:
     done = session.scalar(
         COMPLETE,
         {
-            "job": claim.job_id,
-            "attempt": claim.attempt,
-            "result": Jsonb(completion.result),
-            "quantity": completion.quantity,
+            "jobs": [claim.job_id],
+            "attempts": [claim.attempt],
+            "outcomes": [Jsonb(completion.result)],
+            "quantities": [completion.quantity],
         },
     )
-    if not done:
+    if done is None:
         raise LeaseLostError(f"attempt {claim.attempt} is not ours any more")
 
 
@@ -181,9 +169,17 @@ def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exceptio
 
 
 def describe(error: Exception) -> dict[str, str]:
-    """Return what a tenant may read of an error: our own words, and of anything else only its type."""
+    """Return what a tenant may read of an error: our own words, and of anything else only type and place."""
     message = str(error) if isinstance(error, EXPECTED) else "unexpected error; see the worker's log"
-    return {"type": type(error).__name__, "message": message}
+    return {"type": type(error).__name__, "message": message, **place_of(error)}
+
+
+def place_of(error: Exception) -> dict[str, str]:
+    """Return the innermost function of a body that an error passed, if it passed one."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in frames]
+    places = [name for name in names if name.startswith(BODIES)]
+    return {"place": places[-1]} if places else {}
 
 
 def name(claim: Claim) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import structlog
 from config.settings import get_settings
 from models.session import DATABASE_ERRORS, Database, call, get_database
 from worker.context import Claim, JobCancelledError, LeaseLostError
+from worker.interrupt import insist
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,8 @@ class Hold:
         self.claim = claim
         self.lost = False
         self.cancelled = False
+        self.times_noticed = 0
+        """How often it was found cancelled and went on."""
         self._lease_s = lease.total_seconds()
         self._ours_until = time.monotonic() + self._lease_s
 
@@ -111,6 +114,14 @@ class LeaseKeeper:
             hold.cancelled = cancelled.get(hold.claim.job_id, False)
             if not hold.lost:
                 hold.renewed(asked_at)
+            if hold.cancelled:
+                self._insist(hold)
+
+    def _insist(self, hold: Hold) -> None:
+        hold.times_noticed += 1
+        with self._lock:  # so that it is not the next run which is interrupted
+            if hold in self._holds:
+                insist(hold.times_noticed)
 
 
 def _organization(hold: Hold) -> UUID:

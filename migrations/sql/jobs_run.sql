@@ -2,59 +2,110 @@
 -- Each function is one step: it binds the tenant with the caller's seal (unless the
 -- transaction is bound already: seal NULL), does its step and writes the event. All run with the caller's rights.
 
--- Moves a waiting job to running and answers with all a worker needs; no row when there is nothing to run.
--- A job whose attempts are used up (workers that died with it) goes to the dead letters here; one of an
--- inactive organization goes back to the outbox, which the relay empties once the organization is active again.
-CREATE FUNCTION app.claim_job(seal text, job uuid, attempts_made integer, worker text, lease interval)
-RETURNS TABLE (kind text, payload jsonb, attempt integer, max_attempts integer, created_at timestamptz)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Moves waiting jobs to running and answers with all a worker needs of each; no row of a job that has moved on.
+-- Arrays run in parallel, one element a job, of any number of organizations: each element brings its own seal, and
+-- each organization's jobs are claimed under its own binding. Nested loops by key: the planner, which knows nothing
+-- of the length of an array, would read whole tables.
+CREATE FUNCTION app.claim_jobs(
+    seals text[], jobs uuid[], attempts_made integer[], worker text, lease interval
+) RETURNS TABLE (
+    job_id uuid, kind text, payload jsonb, attempt integer, max_attempts integer, created_at timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
-    tenant uuid := app.bind(seal);
-    exhausted constant jsonb := '{"type": "LeaseLost", "message": "its worker died in every attempt"}';
-    was text;
-    claimed public.jobs;
+    own_seal text;
+    tenant uuid;
+    refused record;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    SELECT row.state INTO was FROM public.jobs AS row
+    FOR own_seal IN SELECT DISTINCT item.seal FROM unnest(seals) AS item(seal) ORDER BY item.seal LOOP
+        tenant := app.bind(own_seal);
+        IF NOT EXISTS (
+            SELECT FROM public.organizations AS own WHERE own.organization_id = tenant AND own.status = 'active'
+        ) THEN
+            PERFORM app.put_aside(tenant, item.job, item.made)
+            FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made) WHERE item.seal = own_seal;
+            CONTINUE;
+        END IF;
+        RETURN QUERY
+        WITH held AS MATERIALIZED (
+            SELECT row.id, row.state
+            FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
+            JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+            WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled')
+              AND row.attempt < row.max_attempts AND NOT row.cancel_requested
+              AND (row.expires_at IS NULL OR row.expires_at > clock_timestamp())
+            ORDER BY row.id
+            FOR UPDATE OF row
+        ), claimed AS (
+            UPDATE public.jobs AS row
+            SET state = 'running', attempt = row.attempt + 1, started_at = clock_timestamp()
+            FROM held
+            WHERE row.organization_id = tenant AND row.id = held.id
+            RETURNING row.id, row.kind, row.payload, row.attempt, row.max_attempts, row.created_at, row.run_at,
+                held.state AS was
+        ), leased AS (
+            INSERT INTO public.job_leases (organization_id, job_id, attempt, worker, leased_until)
+            SELECT tenant, claimed.id, claimed.attempt, claim_jobs.worker, clock_timestamp() + lease FROM claimed
+        ), told AS (
+            INSERT INTO public.job_events (organization_id, job_id, id, at, attempt, state, detail)
+            SELECT tenant, claimed.id, app.uuid7(), event.*
+            FROM claimed
+            CROSS JOIN LATERAL (VALUES
+                (claimed.run_at, claimed.attempt - 1, 'queued', NULL),
+                (clock_timestamp(), claimed.attempt, 'running', jsonb_build_object('worker', claim_jobs.worker))
+            ) AS event(at, attempt, state, detail)
+            WHERE event.state = 'running' OR claimed.was = 'scheduled'
+        ), unboxed AS (
+            DELETE FROM public.outbox AS box USING claimed
+            WHERE box.organization_id = tenant AND box.job_id = claimed.id
+        )
+        SELECT claimed.id, claimed.kind, claimed.payload, claimed.attempt, claimed.max_attempts, claimed.created_at
+        FROM claimed;
+
+        -- What is still waiting by this name may not run: its attempts are used up, it was cancelled or has expired.
+        FOR refused IN
+            SELECT row.id, row.attempt
+            FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
+            JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+            WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled')
+        LOOP
+            PERFORM app.refuse_job(tenant, refused.id, refused.attempt);
+        END LOOP;
+    END LOOP;
+END $$;
+
+-- Puts a waiting job of an inactive organization back into the outbox, which the relay empties once the
+-- organization is active again.
+CREATE FUNCTION app.put_aside(tenant uuid, job uuid, attempts_made integer)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority)
+    SELECT tenant, job, row.attempt, row.kind, row.lane, row.priority
+    FROM public.jobs AS row
     WHERE row.organization_id = tenant AND row.id = job AND row.attempt = attempts_made
       AND row.state IN ('queued', 'scheduled')
-    FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    IF NOT EXISTS (SELECT FROM public.organizations WHERE organization_id = tenant AND status = 'active') THEN
-        INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority)
-        SELECT tenant, job, row.attempt, row.kind, row.lane, row.priority
-        FROM public.jobs AS row WHERE row.organization_id = tenant AND row.id = job
-        ON CONFLICT DO NOTHING;
-        RETURN;
-    END IF;
+    ON CONFLICT DO NOTHING
+$$;
 
+-- Ends a waiting job that no worker may claim any more: cancelled, or dead because workers died in every attempt.
+CREATE FUNCTION app.refuse_job(tenant uuid, job uuid, attempts_made integer)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    exhausted constant jsonb := '{"type": "LeaseLost", "message": "its worker died in every attempt"}';
+    final text;
+BEGIN
     UPDATE public.jobs AS row
-    SET state = 'running', attempt = row.attempt + 1, started_at = clock_timestamp()
-    WHERE row.organization_id = tenant AND row.id = job
-      AND row.attempt < row.max_attempts AND NOT row.cancel_requested
-    RETURNING row.* INTO claimed;
-    IF NOT FOUND THEN
-        UPDATE public.jobs AS row
-        SET state = CASE WHEN row.cancel_requested THEN 'cancelled' ELSE 'dead' END,
-            error = exhausted, finished_at = clock_timestamp()
-        WHERE row.organization_id = tenant AND row.id = job
-        RETURNING row.* INTO claimed;
-        PERFORM app.end_job(tenant, job, attempts_made, claimed.state, exhausted);
-        RETURN;
+    SET state = CASE WHEN row.cancel_requested THEN 'cancelled' ELSE 'dead' END,
+        error = exhausted, finished_at = clock_timestamp()
+    WHERE row.organization_id = tenant AND row.id = job AND row.attempt = attempts_made
+      AND row.state IN ('queued', 'scheduled') AND (row.cancel_requested OR row.attempt >= row.max_attempts)
+    RETURNING row.state INTO final;
+    IF FOUND THEN
+        PERFORM app.end_job(tenant, job, attempts_made, final, exhausted);
+    ELSE
+        PERFORM FROM app.expire_waiting(tenant, ARRAY[job]);
     END IF;
-
-    INSERT INTO public.job_leases (organization_id, job_id, attempt, worker, leased_until)
-    VALUES (tenant, job, claimed.attempt, worker, clock_timestamp() + lease);
-    DELETE FROM public.outbox AS row WHERE row.organization_id = tenant AND row.job_id = job;
-    INSERT INTO public.job_events (organization_id, job_id, id, at, attempt, state, detail)
-    SELECT tenant, job, app.uuid7(), claimed.run_at, attempts_made, 'queued', NULL::jsonb WHERE was = 'scheduled'
-    UNION ALL
-    SELECT tenant, job, app.uuid7(), clock_timestamp(), claimed.attempt, 'running',
-        jsonb_build_object('worker', worker);
-    RETURN QUERY SELECT claimed.kind, claimed.payload, claimed.attempt, claimed.max_attempts, claimed.created_at;
 END $$;
 
 -- Extends leases and tells of each job whether it is still ours and still wanted.
@@ -74,23 +125,54 @@ BEGIN
     RETURNING held.job_id, job.cancel_requested;
 END $$;
 
--- Completes an attempt together with the effects of the caller's transaction. False: the lease was lost, roll back.
-CREATE FUNCTION app.complete_job(seal text, job uuid, held_attempt integer, outcome jsonb, quantity bigint)
-RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Completes attempts together with the effects of the caller's transaction, and answers which jobs were still ours:
+-- if any is missing its lease was lost, and the caller rolls back. Arrays run in parallel, one element a job.
+CREATE FUNCTION app.complete_jobs(
+    seal text, jobs uuid[], held_attempts integer[], outcomes jsonb[], quantities bigint[]
+) RETURNS SETOF uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     tenant uuid := app.bind(seal);
-    used_meter text;
 BEGIN
-    UPDATE public.jobs AS row
-    SET state = 'succeeded', result = outcome, error = NULL, finished_at = clock_timestamp()
-    WHERE row.organization_id = tenant AND row.id = job AND row.attempt = held_attempt AND row.state = 'running'
-    RETURNING row.meter INTO used_meter;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-    DELETE FROM public.job_leases AS lease WHERE lease.organization_id = tenant AND lease.job_id = job;
-    PERFORM app.commit_quota(tenant, job, used_meter, quantity);
-    INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
-    VALUES (tenant, job, app.uuid7(), held_attempt, 'succeeded');
-    RETURN true;
+    RETURN QUERY
+    WITH done AS (
+        UPDATE public.jobs AS row
+        SET state = 'succeeded', result = item.outcome, error = NULL, finished_at = clock_timestamp()
+        FROM unnest(jobs, held_attempts, outcomes, quantities) AS item(job, attempt, outcome, quantity)
+        WHERE row.organization_id = tenant AND row.id = item.job AND row.attempt = item.attempt
+          AND row.state = 'running'
+        RETURNING row.id, row.attempt, row.meter, item.quantity
+    ), freed AS (
+        DELETE FROM public.job_leases AS lease USING done
+        WHERE lease.organization_id = tenant AND lease.job_id = done.id
+    ), told AS (
+        INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
+        SELECT tenant, done.id, app.uuid7(), done.attempt, 'succeeded' FROM done
+    ), settled AS (
+        UPDATE public.quota_reservations AS reservation
+        SET state = 'committed'
+        FROM done
+        WHERE reservation.organization_id = tenant AND reservation.job_id = done.id AND reservation.state = 'held'
+        RETURNING reservation.job_id, reservation.meter, reservation.period_start, reservation.quantity AS held,
+            CASE WHEN reservation.meter = done.meter THEN coalesce(done.quantity, reservation.quantity)
+                 ELSE reservation.quantity END AS quantity
+    ), recorded AS (
+        INSERT INTO public.usage_ledger (organization_id, id, job_id, meter, period_start, quantity)
+        SELECT tenant, app.uuid7(), settled.job_id, settled.meter, settled.period_start, settled.quantity
+        FROM settled
+    ), counted AS (
+        UPDATE public.quota_periods AS period
+        SET reserved = period.reserved - total.held, used = period.used + total.quantity
+        FROM (
+            SELECT settled.meter, settled.period_start, sum(settled.held)::bigint AS held,
+                sum(settled.quantity)::bigint AS quantity
+            FROM settled GROUP BY settled.meter, settled.period_start
+            ORDER BY settled.meter  -- so that two completions never lock each other's periods crosswise
+        ) AS total
+        WHERE period.organization_id = tenant AND period.meter = total.meter
+          AND period.period_start = total.period_start
+    )
+    SELECT done.id FROM done;
+    -- A statement of its own, which sees what was submitted to wait for these meanwhile.
+    PERFORM app.release_dependents(tenant, jobs, 'succeeded');
 END $$;

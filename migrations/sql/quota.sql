@@ -23,27 +23,6 @@ BEGIN
     END IF;
 END $$;
 
--- Turns what a job holds into usage. *real_quantity* replaces the reserved quantity of its own meter.
-CREATE FUNCTION app.commit_quota(tenant uuid, job uuid, real_meter text, real_quantity bigint)
-RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    WITH settled AS (
-        UPDATE public.quota_reservations
-        SET state = 'committed'
-        WHERE organization_id = tenant AND job_id = job AND state = 'held'
-        RETURNING meter, period_start, quantity AS held,
-            CASE WHEN meter = real_meter THEN coalesce(real_quantity, quantity) ELSE quantity END AS quantity
-    ), counted AS (
-        UPDATE public.quota_periods AS period
-        SET reserved = period.reserved - settled.held, used = period.used + settled.quantity
-        FROM settled
-        WHERE period.organization_id = tenant AND period.meter = settled.meter
-          AND period.period_start = settled.period_start
-    )
-    INSERT INTO public.usage_ledger (organization_id, id, job_id, meter, period_start, quantity)
-    SELECT tenant, app.uuid7(), job, meter, period_start, quantity FROM settled
-    ORDER BY meter
-$$;
-
 -- Gives back what a job holds.
 CREATE FUNCTION app.release_quota(tenant uuid, job uuid)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,4 +1,4 @@
-"""A run that takes too long is stopped, by force if it must be."""
+"""A run that takes too long or is wanted no more is stopped, by force if it must be."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +12,11 @@ from models.organization import Tenant
 from models.session import Database, tenant_session
 from tests.support import outcome
 from tests.support.service import Services
-from tests.support.stubborn import INCLUDE, LIMITED, Dwell
+from tests.support.stubborn import INCLUDE, LIMITED, UNLIMITED, Dwell
 from tests.support.wait import wait_until
 from worker.job import JobKind
 from worker.publish import Publisher
-from worker.submit import Submission, submit
+from worker.submit import Submission, cancel, submit
 
 SHORT = {"GENIUS_LEASE_TIME": "1.5", "GENIUS_RELAY_INTERVAL": "0.3"}
 
@@ -56,5 +56,27 @@ def test_limits_of_time_stop_a_run_softly_and_then_hard(
     assert state(database, tenant, asked) == ("dead", 2, "SoftTimeLimitExceeded")
     assert state(database, tenant, forced) == ("dead", 2, "LeaseLost")
     assert state(database, tenant, quick) == ("succeeded", 1, None)
+    assert outcome.campaigns_left(database, tenant) == {"left": 1}
+    assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_cancelled_run_is_interrupted_and_ended_if_it_goes_on(
+    database: Database,
+    tenant: Tenant,
+    services: Services,
+    send: Callable[..., UUID],
+    *,
+    stubborn: bool,
+) -> None:
+    services.worker(pool="prefork", concurrency=1, options=INCLUDE, environment=SHORT)
+    services.beat(SHORT)
+    job_id = send(UNLIMITED, seconds=120, stubborn=stubborn)
+    wait_until(lambda: state(database, tenant, job_id)[0] == "running")
+    assert cancel(database, tenant, job_id) == "running"
+    wait_until(lambda: state(database, tenant, job_id)[0] == "cancelled", timeout=20)
+    following = send(UNLIMITED, seconds=0)
+    wait_until(lambda: state(database, tenant, following)[0] == "succeeded", timeout=20)
+
     assert outcome.campaigns_left(database, tenant) == {"left": 1}
     assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}

@@ -12,7 +12,8 @@ from models.organization import Tenant
 from models.session import Database
 from tests.integration.endings.steps import Endings
 from tests.support.kinds import LEAVE_CAMPAIGN, leave_campaign
-from worker.execution import execute, get_claims
+from worker.claim import get_claims
+from worker.execution import execute
 from worker.fairshare.queue import FairQueue
 from worker.lease import get_lease_keeper
 from worker.pointer import make_pointer

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from psycopg.types.json import Jsonb
 from sqlalchemy import func, select, text, update
 from uuid_utils.compat import uuid7
 
 from models.organization import Tenant
-from models.session import Database, tenant_session
+from models.session import Database, call, call_for_each, tenant_session
 from models.social import SocialAccount, SocialPost
 from models.usage import QuotaPeriod, QuotaReservation, UsageRecord
 from tasks.catalog import SCORE_LEADS
@@ -34,8 +35,26 @@ def reserve(database: Database, tenant: Tenant, quantity: int) -> UUID:
 
 
 def commit(database: Database, tenant: Tenant, job_id: UUID, quantity: int) -> None:
-    with tenant_session(database, tenant.organization_id) as session:
-        session.execute(select(func.app.commit_quota(tenant.organization_id, job_id, METER, quantity)))
+    """Complete the job, as a worker does; a second time nothing is left to complete."""
+    own = tenant.organization_id
+    call_for_each(
+        database,
+        [own],
+        "claim_jobs",
+        jobs=[job_id],
+        attempts_made=[0],
+        worker="test",
+        lease=timedelta(minutes=1),
+    )
+    call(
+        database,
+        own,
+        "complete_jobs",
+        jobs=[job_id],
+        held_attempts=[1],
+        outcomes=[Jsonb({})],
+        quantities=[quantity],
+    )
 
 
 def period_of(database: Database, tenant: Tenant, meter: str = METER) -> QuotaPeriod:

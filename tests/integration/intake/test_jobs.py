@@ -11,7 +11,7 @@ import redis
 
 from config.settings import Settings
 from models.organization import Tenant
-from models.session import Database, call
+from models.session import Database, call, call_for_each
 from tests.integration.intake.problems import fields, refused
 from worker.fairshare.queue import FairQueue
 
@@ -29,12 +29,12 @@ def submit(client: httpx.Client, headers: Headers, body: Any = None, **more: str
 
 
 def claim(database: Database, tenant: Tenant, job_id: str) -> None:
-    rows = call(
+    rows = call_for_each(
         database,
-        tenant.organization_id,
-        "claim_job",
-        job=UUID(job_id),
-        attempts_made=0,
+        [tenant.organization_id],
+        "claim_jobs",
+        jobs=[UUID(job_id)],
+        attempts_made=[0],
         worker="w-1@secret-host",
         lease=timedelta(minutes=1),
     )
