@@ -5,6 +5,7 @@ import os
 
 from celery import Celery
 from support.journal import nap, open_journal
+from support.update import update as update_row
 
 from worker.fairshare import register
 
@@ -32,3 +33,9 @@ def nothing() -> None:
 def sleep(tenant: str, seconds: float, sent: float) -> None:
     """Hold a slot."""
     nap(journal, tenant, seconds, sent)
+
+
+@app.task(name="bench.update")
+def update(row: int) -> None:
+    """Change one row."""
+    update_row(row)

@@ -6,6 +6,7 @@ import os
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from support.journal import nap, open_journal
+from support.update import update as update_row
 
 broker = RedisBroker(url=os.environ["BENCH_BROKER"], namespace=os.environ["BENCH_PREFIX"])
 dramatiq.set_broker(broker)
@@ -23,3 +24,9 @@ def nothing() -> None:
 def sleep(tenant: str, seconds: float, sent: float) -> None:
     """Hold a slot."""
     nap(journal, tenant, seconds, sent)
+
+
+@dramatiq.actor(actor_name="bench.update", queue_name="bench")
+def update(row: int) -> None:
+    """Change one row."""
+    update_row(row)

@@ -183,12 +183,11 @@ class Channel(TemporaryQueues):
             self._settle()
 
     def before_poll(self) -> None:
-        """Hand over what the open window has room for, and ask for more if there is more room.
+        """Ask for more if the window has room; what is here already is handed over by the poller's next turn.
 
-        Acknowledgements travel with the next request; only while the bell is awaited they go by themselves.
+        Not in this one: a prefork pool has looked by now whether it has anything to write. Acknowledgements
+        travel with the next request; only while the bell is awaited they go by themselves.
         """
-        if self.connection.cycle.loop is not None:
-            self.deliver()
         self.signal.set(bool(self._buffer) and self._may_deliver())
         if self._in_poll:
             if self.conversation.awaits_bell:

@@ -1,0 +1,36 @@
+"""The kind of job that is measured: durable, bound to its tenant, one UPDATE."""
+
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from worker.context import Completion, DatabaseJob, Effects
+from worker.job import JobKind, Lane, runs
+
+UPDATE = text(
+    "UPDATE campaigns SET budget_cents = coalesce(budget_cents, 0) + 1"
+    " WHERE organization_id = :organization_id AND id = :id"
+)
+
+
+class OneCampaign(BaseModel):
+    """Name the row to change."""
+
+    campaign: UUID
+
+
+UPDATE_ONE = JobKind(
+    name="bench.update_one",
+    payload=OneCampaign,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission=None,
+)
+
+
+@runs(UPDATE_ONE)
+def update_one(job: DatabaseJob, payload: OneCampaign) -> Completion:
+    """Change the row."""
+    job.session.execute(UPDATE, {"organization_id": job.claim.organization_id, "id": payload.campaign})
+    return Completion()
