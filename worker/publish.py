@@ -18,9 +18,9 @@ from config.celery import LANES
 from config.plans import Plan
 from config.settings import Settings, get_settings
 from models.session import Database, call
+from worker.fairshare.message import task_message
 from worker.fairshare.queue import Entry, FairQueue, Placed, TenantSettings
 from worker.fairshare.standing import Standing, standings
-from worker.message import task_message
 from worker.pointer import make_pointer
 
 log = structlog.get_logger(__name__)
@@ -136,10 +136,16 @@ class Publisher:
             attempts_made=job.attempts_made,
             due_at=job.due_at,
         )
+        arguments = pointer.sign(self._secret)
+        tenant = str(job.organization_id)
+        # The last argument is the signature: it stands in no representation that logs and Flower show.
+        headers = {"tenant": tenant, "argsrepr": repr(arguments[:-1])}
         return Entry(
             job=job.message_id,
-            message=task_message(job.kind, pointer.sign(self._secret), job.message_id, job.lane),
-            tenant=str(job.organization_id),
+            message=task_message(
+                job.lane, job.kind, task_id=job.message_id, args=list(arguments), headers=headers
+            ),
+            tenant=tenant,
             kind=job.kind,
             due=job.due_at,
             head_start=PRIORITY_STEP * job.priority,
