@@ -12,10 +12,10 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
 from worker.fairshare.batch import PublishBatch
-from worker.fairshare.conversation import Conversation, load_scripts
+from worker.fairshare.conversation import Conversation
 from worker.fairshare.errors import BacklogFullError
 from worker.fairshare.keeper import Keeper, impatient, keeper_of
 from worker.fairshare.kombu_base import ChannelBase
@@ -238,10 +238,6 @@ class Channel(TemporaryQueues):
         """Read the answer that is there; raises Empty if it brought no job."""
         try:
             jobs = self._read_answers()
-        except NoScriptError:
-            self._give_up_answers()
-            load_scripts(self.client.connection)
-            raise Empty from None
         except (ReadOnlyError, OutOfMemoryError) as error:
             self._break_connection()
             raise RedisConnectionError(str(error)) from error
@@ -261,14 +257,17 @@ class Channel(TemporaryQueues):
     def _read_answers(self) -> list[Reserved]:
         awaited_jobs = self.conversation.awaits_jobs
         jobs, look_again = self.conversation.read(self.client)
+        self._give_up_answers()  # if they were not understood
         if awaited_jobs and not jobs:
             wait = 60.0 if look_again is None else look_again.total_seconds()
             self._idle_until = monotonic() + wait
         return jobs
 
     def _give_up_answers(self) -> None:
-        """What was brought along may not have arrived: tell it again."""
-        self.keeper.put_back(self.conversation.give_up())
+        """Tell again what was brought along and may not have arrived."""
+        untold = self.conversation.give_up()
+        if untold:
+            self.keeper.put_back(untold)
 
     def _break_connection(self) -> None:
         self._give_up_answers()

@@ -67,26 +67,27 @@ class Conversation:
     def read(self, client: Any) -> tuple[list[Reserved], timedelta | None]:
         """Read the answers.
 
+        A server that does not know the scripts is told them. Each answer stands for itself: jobs may come
+        although what was brought along was not understood, and `give_up` returns that.
+
         Returns:
             The jobs, and when to look again without a bell if there is none.
-
-        Raises:
-            NoScriptError: The server does not know the scripts; ask again once it was told.
         """
-        missing: NoScriptError | None = None
+        missing = False
         found: tuple[list[Reserved], timedelta | None] = ([], timedelta(0))
         while self._awaited:
             name = self._awaited.pop(0)
             try:
                 answer = client.parse_response(client.connection, name)
-            except NoScriptError as error:
-                missing = error
+            except NoScriptError:
+                missing = True
                 continue
             if name == RESERVE:
                 found = read_reserved(answer, self._asked)
-        if missing is not None:
-            raise missing
-        self._carried = []
+        if missing:
+            load_scripts(client.connection)
+        else:
+            self._carried = []
         return found
 
     def give_up(self) -> list[End]:

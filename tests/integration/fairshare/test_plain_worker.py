@@ -1,8 +1,12 @@
 """A plain Celery app on the transport: everything it is used to works."""
 
+from pathlib import Path
+
 import pytest
+import redis
 from celery import chain, group, signature
 
+from ops.embedded_redis import EmbeddedRedis
 from tests.integration.fairshare.plain_app import PlainApp
 from tests.support.wait import wait_until
 from worker.fairshare.errors import BacklogFullError
@@ -156,3 +160,15 @@ def test_a_job_that_fails_inside_celery_gives_its_slot_back(plain_app: PlainApp,
     plain_app.work("a/next")
     wait_until(lambda: plain_app.done() == ["a/next"])
     wait_until(lambda: plain_app.left() == 0)
+
+
+def test_a_server_that_knows_but_some_of_the_scripts_strands_no_job(
+    server: EmbeddedRedis, client: redis.Redis, tmp_path: Path
+) -> None:
+    client.script_flush()
+    with PlainApp(server, tmp_path, options={"lease_ms": 60_000}) as app:
+        app.lane().reserve(1)
+        for number in range(4):
+            app.work(f"acme/{number}")
+        app.worker("prefork", 1)
+        wait_until(lambda: app.left() == 0, message="every job runs long before a lease lapses")
