@@ -17,9 +17,13 @@ WRITTEN_BY_TRIGGER = {"audit_log", "audit_heads"}
 def fill(session: Session, organization_id: UUID, plan: str = "professional") -> dict[str, dict[str, Any]]:
     """Insert one row per table and return them by table name."""
     ids: dict[str, UUID] = {
-        name: uuid7() for name in ("user", "campaign", "lead", "account", "post", "job", "schedule")
+        name: uuid7()
+        for name in (
+            *("user", "campaign", "lead", "account", "post", "job", "schedule"),
+            *("alert", "endpoint", "recipient", "delivery"),
+        )
     }
-    rows = _core_rows(ids, plan) | _job_rows(ids)
+    rows = _core_rows(ids, plan) | _job_rows(ids) | _report_rows(ids)
     tables = load_tables()
     for name, row in rows.items():
         row["organization_id"] = organization_id
@@ -107,4 +111,49 @@ def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
         "quota_reservations": job
         | {"meter": "jobs_month", "period_start": MOMENT, "quantity": 1, "state": "held"},
         "usage_ledger": job | {"id": uuid7(), "meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
+    }
+
+
+def _report_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
+    day = date(2026, 1, 26)
+    return {
+        "reports": {
+            "grain": "week",
+            "first_day": day,
+            "last_day": day,
+            "time_zone": "UTC",
+            "revision": 1,
+            "shape_version": 1,
+            "sha256": b"\x00",
+            "document": "{}",
+            "csv": "",
+            "html": "",
+        },
+        "alerts": {
+            "id": ids["alert"],
+            "condition": "quota",
+            "subject": "posts_month/80",
+            "period_start": MOMENT,
+            "severity": "warning",
+            "title": "80 % of posts_month are used",
+        },
+        "webhook_endpoints": {
+            "id": ids["endpoint"],
+            "url": "https://example.org/hook",
+            "secret_encrypted": b"\x00",
+        },
+        "email_recipients": {
+            "id": ids["recipient"],
+            "email": "Ann@example.org",
+            "email_norm": "ann@example.org",
+        },
+        "alert_deliveries": {
+            "id": ids["delivery"],
+            "alert_id": ids["alert"],
+            "endpoint_id": ids["endpoint"],
+            "event": "alert.raised",
+            "body": "{}",
+            "job_id": ids["job"],
+        },
+        "delivery_attempts": {"delivery_id": ids["delivery"], "attempt": 1, "milliseconds": 1},
     }
