@@ -128,7 +128,7 @@ class AlertDelivery(TenantMixin, CreatedMixin, Base):
     __table_args__ = (
         one_of("event", DeliveryEvent),
         one_of("state", DeliveryState),
-        CheckConstraint("num_nonnulls(endpoint_id, recipient_id) = 1", name="receiver"),
+        CheckConstraint("num_nonnulls(endpoint_id, recipient_id) > 0", name="receiver"),
         references("alerts", "alert_id"),
         references("webhook_endpoints", "endpoint_id"),
         references("email_recipients", "recipient_id"),

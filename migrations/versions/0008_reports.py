@@ -160,7 +160,7 @@ def _create_deliveries() -> None:
         _moment("created_at", default="now()"),
         _check("alert_deliveries", "event", "event IN ('alert.raised', 'alert.resolved', 'alert.test')"),
         _check("alert_deliveries", "state", "state IN ('pending', 'delivered', 'failed', 'cancelled')"),
-        _check("alert_deliveries", "receiver", "num_nonnulls(endpoint_id, recipient_id) = 1"),
+        _check("alert_deliveries", "receiver", "num_nonnulls(endpoint_id, recipient_id) > 0"),
         _reference("alert_deliveries", "alert_id", "alerts"),
         _reference("alert_deliveries", "endpoint_id", "webhook_endpoints"),
         _reference("alert_deliveries", "recipient_id", "email_recipients"),

@@ -135,7 +135,7 @@ def _report_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
             "subject": "posts_month/80",
             "period_start": MOMENT,
             "severity": "warning",
-            "title": "80 % of posts_month are used",
+            "title": "Most of posts_month is used",
         },
         "webhook_endpoints": {
             "id": ids["endpoint"],
