@@ -87,7 +87,7 @@ def _insert(table: Table, row: dict[str, Any]) -> sql.Composed:
 
 def _fresh(name: str, value: Any) -> Any:
     """Keep the row from clashing with itself, so that only the policy can refuse it."""
-    if isinstance(value, dict | list) and name != "tags":
+    if isinstance(value, dict | list) and name not in ("tags", "conditions"):
         return Jsonb(value)
     if name in ("id", "job_id"):
         return uuid7()
