@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import EMPTY_OBJECT, Base, SoftDeleteMixin, TenantMixin, TimestampMixin, one_of, references
@@ -43,6 +43,12 @@ class ContentAsset(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
     byte_size: Mapped[int] = mapped_column(server_default="0")
     """What it counts for the meter ``storage_gb``."""
     sha256: Mapped[bytes | None]
+    storage_key: Mapped[str | None]
+    """Where the bytes lie, below the media folder or bucket; begins with the organization's own prefix."""
+    width: Mapped[int | None] = mapped_column(Integer)
+    height: Mapped[int | None] = mapped_column(Integer)
+    duration_ms: Mapped[int | None] = mapped_column(Integer)
+    alt_text: Mapped[str | None]
     tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'::text[]"))
     attributes: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
     campaign_id: Mapped[UUID | None]

@@ -5,13 +5,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import (
     EMPTY_LIST,
     EMPTY_OBJECT,
     Base,
+    CreatedMixin,
     SoftDeleteMixin,
     TenantMixin,
     TimestampMixin,
@@ -45,9 +46,25 @@ class PostState(StrEnum):
     """The platform may or may not have it: only a probe may decide, never a second post."""
     PARKED_UNCONFIRMED = "parked_unconfirmed"
     """The platform offers no probe: a person decides."""
+    FAILED = "failed"
+    """Tried as often as a job may; nothing is out. Retrying its job tries again."""
     FAILED_PERMANENT = "failed_permanent"
     BLOCKED_REAUTH = "blocked_reauth"
     CANCELLED = "cancelled"
+    REMOVING = "removing"
+    """It is published, and a job is to take it back."""
+    REMOVED = "removed"
+
+
+EDITABLE_STATES = (
+    PostState.DRAFT,
+    PostState.QUEUED,
+    PostState.FAILED,
+    PostState.FAILED_PERMANENT,
+    PostState.BLOCKED_REAUTH,
+    PostState.CANCELLED,
+)
+"""Nothing of the post is on its way, and nothing is out."""
 
 
 class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
@@ -79,7 +96,49 @@ class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
     """When the access token ends; None is never."""
     token_version: Mapped[int] = mapped_column(server_default="0")
     """Rises with each refresh, so that of two who refresh the second sees it was done."""
+    rate_limited_until: Mapped[datetime | None]
+    """The platform takes no more of this account before; nothing of it is sent until then."""
     attributes: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
+
+
+class SocialAuthorization(TenantMixin, CreatedMixin, Base):
+    """Somebody who was sent to a platform to allow us to post, and has not come back yet."""
+
+    __tablename__ = "social_authorizations"
+    __table_args__ = (
+        one_of("platform", PlatformName),
+        references("social_accounts", "account_id"),
+        Index("ix_social_authorizations_expires_at", "organization_id", "expires_at"),
+    )
+
+    user_id: Mapped[str]
+    """Only this user may come back with it."""
+    platform: Mapped[str]
+    server_url: Mapped[str | None]
+    account_id: Mapped[UUID | None]
+    """The account to connect again; None is a new one."""
+    state_hash: Mapped[bytes]
+    """Of what the platform hands back; good for one use."""
+    verifier_encrypted: Mapped[bytes | None]
+    """PKCE: proves that who comes back is who was sent."""
+    redirect_url: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
+class SocialClient(TenantMixin, TimestampMixin, Base):
+    """What a federated server knows us by: each server gives out a client of its own."""
+
+    __tablename__ = "social_clients"
+    __table_args__ = (
+        one_of("platform", PlatformName),
+        UniqueConstraint("organization_id", "platform", "server_url", "redirect_url"),
+    )
+
+    platform: Mapped[str]
+    server_url: Mapped[str]
+    redirect_url: Mapped[str]
+    client_id: Mapped[str]
+    client_secret_encrypted: Mapped[bytes]
 
 
 class SocialPost(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
@@ -100,15 +159,32 @@ class SocialPost(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             unique=True,
             postgresql_where=text("provider_key IS NOT NULL"),
         ),
+        Index(
+            "uq_social_posts_organization_id_request_key",
+            "organization_id",
+            "request_key",
+            "account_id",
+            unique=True,
+            postgresql_where=text("request_key IS NOT NULL"),
+        ),
     )
 
     account_id: Mapped[UUID]
     campaign_id: Mapped[UUID | None]
     platform: Mapped[str]
     """Repeats the account's, for the index."""
+    group_id: Mapped[UUID | None]
+    """Posts that were written together for several accounts share it."""
     state: Mapped[str] = mapped_column(server_default=PostState.DRAFT)
     body: Mapped[str]
     media: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
+    revision: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Rises with each edit: an attempt that has read an older one does not publish it."""
+    uploads: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
+    """The platform's references to media that it has been given already, in their order."""
+    request_key: Mapped[str | None]
+    """The Idempotency-Key of the request that wrote it."""
+    request_fingerprint: Mapped[str | None]
     scheduled_at: Mapped[datetime | None]
     job_id: Mapped[UUID | None]
     frozen_body: Mapped[dict[str, Any] | None]
@@ -121,6 +197,12 @@ class SocialPost(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
     remote_url: Mapped[str | None]
     error_class: Mapped[str | None]
     error_detail: Mapped[str | None]
+    metrics: Mapped[dict[str, Any] | None]
+    """What the platform counted of it when it was last asked."""
+    metrics_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None]
+    """Who said what became of a post whose fate nobody knew."""
+    decided_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None]
 
     account: Mapped[SocialAccount] = relationship(lazy="raise", viewonly=True)
