@@ -10,6 +10,7 @@ from tasks.lead_scoring.rules import FieldRule, Operator, Value
 
 Column = Sequence[Any]
 Integers = npt.NDArray[np.int64]
+Holds = list[bool] | npt.NDArray[np.bool_]
 
 
 def fit_points(rules: Sequence[FieldRule], columns: Mapping[str, Column], *, leads: int) -> Integers:
@@ -18,7 +19,7 @@ def fit_points(rules: Sequence[FieldRule], columns: Mapping[str, Column], *, lea
     empty: Column = [None] * leads
     for place, rule in enumerate(rules):
         holds = _HOLDS[rule.operator](columns.get(rule.field, empty), rule.values)
-        cells[:, place] = np.fromiter(holds, dtype=bool, count=leads) * rule.points
+        cells[:, place] = np.asarray(holds, dtype=bool) * rule.points
     return cells
 
 
@@ -41,7 +42,10 @@ def _number(value: Any) -> float:
 
 def _one_of(column: Column, values: Sequence[Value]) -> list[bool]:
     wanted = {_comparable(value) for value in values}
-    return [_comparable(value) in wanted for value in column]
+    return [
+        (value.strip().casefold() if isinstance(value, str) else _comparable(value)) in wanted
+        for value in column
+    ]
 
 
 def _comparable(value: Any) -> Any:
@@ -57,12 +61,13 @@ def _is_not(column: Column, values: Sequence[Value]) -> list[bool]:
     return [not same and not _missing(value) for same, value in zip(equal, column, strict=True)]
 
 
-def _contains(column: Column, values: Sequence[Value]) -> list[bool]:
-    parts = [str(plain(value)) for value in values]
-    return [
-        isinstance(value, str) and any(part in text for part in parts)
-        for value, text in zip(column, map(plain, column), strict=True)
-    ]
+def _contains(column: Column, values: Sequence[Value]) -> npt.NDArray[np.bool_]:
+    texts = [value.casefold().strip() if isinstance(value, str) else "" for value in column]
+    holds = np.zeros(len(texts), dtype=bool)
+    for value in values:
+        part = str(plain(value))
+        holds |= np.fromiter([part in text for text in texts], dtype=bool, count=len(texts))
+    return holds
 
 
 def _present(column: Column, _: Sequence[Value]) -> list[bool]:
@@ -83,7 +88,7 @@ def _at_most(column: Column, values: Sequence[Value]) -> list[bool]:
     return [_number(value) <= most for value in column]
 
 
-_HOLDS: Mapping[Operator, Callable[[Column, Sequence[Value]], list[bool]]] = {
+_HOLDS: Mapping[Operator, Callable[[Column, Sequence[Value]], Holds]] = {
     Operator.IS: _one_of,
     Operator.IS_NOT: _is_not,
     Operator.ONE_OF: _one_of,

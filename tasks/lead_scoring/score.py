@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -119,12 +120,16 @@ def _reasons(rules: RuleSet, cells: Integers) -> list[list[Reason]]:
         ("limit.score", f"A score lies between {LOWEST} and {HIGHEST}"),
         ("model", "The model's view of how such leads end"),
     ]
-    reasons: list[list[Reason]] = [[] for _ in range(len(cells))]
     heaviest_first = np.argsort(-np.abs(cells), axis=1, kind="stable")
     sorted_cells = np.take_along_axis(cells, heaviest_first, axis=1)
     rows, places = np.nonzero(sorted_cells)
-    columns, points = heaviest_first[rows, places].tolist(), sorted_cells[rows, places].tolist()
-    for row, column, worth in zip(rows.tolist(), columns, points, strict=True):
-        key, label = names[column]
-        reasons[row].append({"rule": key, "label": label, "points": worth})
-    return reasons
+    columns, points = heaviest_first[rows, places], sorted_cells[rows, places]
+    # Few reasons are told of many leads: each is made once.
+    _, first, which = np.unique(points * len(names) + columns, return_index=True, return_inverse=True)
+    made = [
+        {"rule": names[column][0], "label": names[column][1], "points": worth}
+        for column, worth in zip(columns[first].tolist(), points[first].tolist(), strict=True)
+    ]
+    told = [made[number] for number in which.tolist()]
+    ends = np.cumsum(np.bincount(rows, minlength=len(cells))).tolist()
+    return [told[begin:end] for begin, end in pairwise([0, *ends])]
