@@ -22,9 +22,6 @@ T = TypeVar("T")
 TABLE = "social_accounts"
 ACCESS, REFRESH = "access_token_encrypted", "refresh_token_encrypted"
 
-AHEAD = timedelta(minutes=1)
-"""A token with less life than this is refreshed before it is used."""
-
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -42,6 +39,7 @@ def describe(row: SocialAccount) -> Account:
         handle=row.handle,
         remote_id=row.remote_id,
         server_url=row.server_url,
+        attributes=row.attributes or {},
     )
 
 
@@ -93,7 +91,7 @@ class AccountTokens:
             ReauthError: A fresh token was refused too, or none is to be had.
         """
         held = self._read()
-        if _is_old(held.tokens):
+        if _is_old(held.tokens, self.platform.refresh_ahead):
             held = self._refresh(held.version)
         try:
             return call(held.tokens.access)
@@ -131,9 +129,9 @@ class AccountTokens:
             return held_tokens(self.vault, row)
 
 
-def _is_old(tokens: Tokens) -> bool:
+def _is_old(tokens: Tokens, ahead: timedelta) -> bool:
     expires_at = tokens.expires_at
-    return tokens.refresh is not None and expires_at is not None and expires_at - AHEAD <= datetime.now(UTC)
+    return tokens.refresh is not None and expires_at is not None and expires_at - ahead <= datetime.now(UTC)
 
 
 def _select(session: Session, account_id: UUID, *, lock: bool) -> SocialAccount:

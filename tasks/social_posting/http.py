@@ -24,6 +24,10 @@ SUCCESS, REDIRECTION, SERVER_FAILURE = 2, 3, 5
 """First digits of a status."""
 
 
+Part = tuple[str, bytes, str]
+"""File name, bytes and type of one part of a multipart form."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back."""
@@ -32,6 +36,8 @@ class Answer:
     headers: Mapping[str, str]
     json: Any
     """None when the body is not JSON."""
+    empty: bool = False
+    """The body has no bytes."""
 
     @property
     def succeeded(self) -> bool:
@@ -70,23 +76,49 @@ def client() -> httpx.Client:
     )
 
 
-def send(
+def send(  # noqa: PLR0913 - one parameter per part of a request
     method: str,
     url: str,
     *,
     json: Mapping[str, Any] | None = None,
+    form: Mapping[str, str] | None = None,
+    files: Mapping[str, Part] | None = None,
+    content: bytes | None = None,
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    basic: tuple[str, str] | None = None,
 ) -> Answer:
     """Make one call and return its answer, whatever its status.
+
+    Args:
+        method: Of HTTP.
+        url: Absolute.
+        json: Body, as JSON.
+        form: Body, as a form; with *files* as the text parts of a multipart one.
+        files: Body, as the binary parts of a multipart form.
+        content: Body, as it is.
+        query: Parameters of the address.
+        headers: Further headers.
+        basic: User and password of HTTP Basic.
 
     Raises:
         TryAgainError: The server was not reached, so nothing happened there.
         UnknownOutcomeError: The request went out and no whole answer came back.
     """
     try:
-        with client().stream(method, url, json=json, params=query, headers=headers) as response:
-            return Answer(response.status_code, response.headers, _read_json(response))
+        with client().stream(
+            method,
+            url,
+            json=json,
+            data=form,
+            files=files,
+            content=content,
+            params=query,
+            headers=headers,
+            auth=basic,
+        ) as response:
+            body = _read(response)
+            return Answer(response.status_code, response.headers, _parse(body), empty=body == b"")
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TryAgainError(f"server not reached: {error}") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -100,14 +132,18 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _read_json(response: httpx.Response) -> Any:
+def _read(response: httpx.Response) -> bytes | None:
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
         if len(body) > MOST_BYTES:
             return None
+    return bytes(body)
+
+
+def _parse(body: bytes | None) -> Any:
     try:
-        return orjson.loads(body)
+        return None if body is None else orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
 

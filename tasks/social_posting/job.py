@@ -14,10 +14,14 @@ from tasks.social_posting.account import AccountTokens, set_status
 from tasks.social_posting.content import problems
 from tasks.social_posting.error import (
     AccountBlockedError,
+    AlreadyPublishedError,
+    NoProbeError,
     PermanentContentError,
     PlatformError,
     RateLimitedError,
     ReauthError,
+    StaleIntentError,
+    StaleUploadsError,
     TryAgainError,
     UnknownOutcomeError,
 )
@@ -25,6 +29,7 @@ from tasks.social_posting.platform import Intent, Platform, Published
 from tasks.social_posting.post import (
     NoSuchPostError,
     Post,
+    drop_intent,
     known_remote_ids,
     open_post,
     shown,
@@ -78,9 +83,10 @@ def _prepare(job: OutsideJob, post: Post) -> "_Attempt":
     except PermanentContentError as error:
         _refuse(job, post, PostState.FAILED_PERMANENT, error)
     if post.state is not PostState.UNKNOWN:
-        wrong = problems(platform, post.text, post.media)
+        wrong = problems(platform, post.content, platform.limits_of(post.account))
         if wrong:
-            _refuse(job, post, PostState.FAILED_PERMANENT, PermanentContentError("; ".join(wrong)))
+            reasons = "; ".join(map(str, wrong))
+            _refuse(job, post, PostState.FAILED_PERMANENT, PermanentContentError(reasons))
         if post.account_status is not AccountStatus.ACTIVE:
             unusable = ReauthError(f"the account is {post.account_status.value}: connect it again")
             _refuse(job, post, PostState.BLOCKED_REAUTH, unusable)
@@ -107,15 +113,12 @@ class _Attempt:
         intent = self.post.intent
         assert intent is not None, "a post is in doubt only after its intent was committed"
         if not self.platform.can_probe:
-            unknown = UnknownOutcomeError("the platform cannot be asked whether the post is out")
-            self._record(PostState.PARKED_UNCONFIRMED, unknown)
-            raise PermanentJobError(unknown.detail)
-        with self.job.transaction() as session:
-            known = known_remote_ids(session, self.post, intent)
-        try:
-            found = self.tokens.use(
-                lambda token: self.platform.probe(self.post.account, token, intent, known=known)
+            self._fail(
+                NoProbeError("the platform cannot be asked whether the post is out"),
+                after_error=PostState.UNKNOWN,
             )
+        try:
+            found = self._look(intent)
         except PlatformError as error:
             self._fail(error, after_error=PostState.UNKNOWN)
         log.info("probed a post of unknown outcome", post=str(self.post.id), found=found is not None)
@@ -125,15 +128,38 @@ class _Attempt:
         """Commit the intent, then call."""
         try:
             self.job.check()
+            intent = self.post.intent or self.tokens.use(self._prepare)
             with self.job.transaction() as session:
-                intent = write_intent(session, self.post, self.platform)
-            return self.tokens.use(partial(self._call, intent))
+                write_intent(session, self.post, intent)
+            return self._publish(intent)
         except JobCancelledError:
             with self.job.transaction() as session:
                 write_cancelled(session, self.post)
             raise
         except PlatformError as error:
             self._fail(error, after_error=PostState.QUEUED)
+
+    def _prepare(self, token: str) -> Intent:
+        """Hand over the media and make what is to be sent; nothing is visible on the platform yet."""
+        account, content = self.post.account, self.post.content
+        uploads = [self.platform.upload(account, token, medium) for medium in content.media]
+        return self.platform.prepare(account, token, content, uploads=uploads, at=datetime.now(UTC))
+
+    def _publish(self, intent: Intent) -> Published:
+        try:
+            return self.tokens.use(partial(self._call, intent))
+        except AlreadyPublishedError as error:
+            found = self._look(intent)
+            if found is None:
+                raise PermanentContentError(f"the same was posted before: {error.detail}") from error
+            return found
+
+    def _look(self, intent: Intent) -> Published | None:
+        with self.job.transaction() as session:
+            known = known_remote_ids(session, self.post, intent)
+        return self.tokens.use(
+            lambda token: self.platform.probe(self.post.account, token, intent, known=known)
+        )
 
     def _call(self, intent: Intent, token: str) -> Published:
         """Call, if the job is still ours and wanted: whatever was sent before has certainly not published."""
@@ -158,6 +184,13 @@ class _Attempt:
             case TryAgainError(after=after):
                 self._record(after_error, error)
                 raise RetryLaterError(error.detail, after=after) from error
+            case StaleIntentError() | StaleUploadsError():
+                self._record(after_error, error)
+                with self.job.transaction() as session:
+                    drop_intent(session, self.post)
+                raise RetryLaterError(error.detail) from error
+            case NoProbeError():
+                self._record(PostState.PARKED_UNCONFIRMED, error)
             case ReauthError():
                 self._block(error, AccountStatus.NEEDS_REAUTH, after_error)
             case AccountBlockedError():

@@ -2,25 +2,33 @@
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import grapheme
 
+from models.social import PlatformName
+from tasks.social_posting.content import MEGABYTE, Content, Limits, Medium, MediumLimits
 from tasks.social_posting.error import (
     AccountBlockedError,
     PermanentContentError,
+    PlatformError,
+    PostGoneError,
     RateLimitedError,
     ReauthError,
+    StaleUploadsError,
     TryAgainError,
     UnknownOutcomeError,
+    nothing_visible,
 )
 from tasks.social_posting.http import Answer, bearer, send
-from tasks.social_posting.platform import Account, Intent, Limits, Published, Tokens
+from tasks.social_posting.platform import Account, Identity, Intent, Metrics, Published, Tokens
+from tasks.social_posting.sign_in import OAuth, SignIn
 
 LINK_LENGTH = 23
 """Every link counts so many characters, however long it is."""
@@ -29,6 +37,8 @@ CLOCK_DIFFERENCE = timedelta(minutes=5)
 PAGE = 40
 MOST_PAGES = 10
 DEFAULT_WAIT = timedelta(minutes=5)
+MEDIUM_WAIT = timedelta(seconds=5)
+"""The server works on a film so long before it is worth asking again."""
 
 _LINK = re.compile(r"https?://\S+")
 _MENTION = re.compile(r"(?<=@)([A-Za-z0-9_]+)@[A-Za-z0-9.-]+\w")
@@ -40,27 +50,80 @@ _TAG = re.compile(r"<[^>]+>")
 class Mastodon:
     """Post through the REST interface of the account's own server."""
 
-    limits = Limits(characters=500, bytes=None, media=0)
+    name = PlatformName.MASTODON
+    limits = Limits(
+        characters=500,
+        media=4,
+        pictures=MediumLimits(
+            4, frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"}), 16 * MEGABYTE
+        ),
+        films=MediumLimits(1, frozenset({"video/mp4", "video/quicktime", "video/webm"}), 99 * MEGABYTE),
+        alt_text=1_500,
+    )
     can_probe = True
+    sign_in: SignIn = OAuth(
+        authorize_url="https://server.invalid/oauth/authorize",
+        token_url="https://server.invalid/oauth/token",  # noqa: S106 - an address
+        register_url="https://server.invalid/api/v1/apps",
+        scopes=("read:accounts", "read:statuses", "write:statuses", "write:media"),
+        pkce=True,
+    )
+    refresh_ahead = timedelta(0)
 
-    def __init__(self, server_of: Callable[[Account], str]) -> None:
-        """Take the function that tells where an account's server is."""
-        self._server_of = server_of
+    def __init__(self, server_of: Callable[[Account], str], server_at: Callable[[str | None], str]) -> None:
+        """Take the functions that tell where an account's server is, and a server that was named."""
+        self._server_of, self._server_at = server_of, server_at
+
+    def limits_of(self, account: Account) -> Limits:
+        """Return what the account's own server said when it was connected."""
+        told = account.attributes.get("limits")
+        if not isinstance(told, Mapping):
+            return self.limits
+        return replace(
+            self.limits,
+            characters=int(told.get("characters", self.limits.characters)),
+            media=int(told.get("media", self.limits.media)),
+            alt_text=int(told.get("alt_text", self.limits.alt_text)),
+        )
 
     def length(self, text: str) -> int:
         """Count graphemes, a link as 23 and a mention without its server."""
         counted = _MENTION.sub(r"\1", _LINK.sub("x" * LINK_LENGTH, text))
         return int(grapheme.length(counted))
 
-    def new_key(self, at: datetime) -> str:
-        """Return a random key."""
-        del at
-        return str(uuid4())
+    def identities(self, access_token: str, server: str | None) -> Sequence[Identity]:
+        """Ask the server whose token this is, and what it takes."""
+        base = self._server_at(server)
+        with nothing_visible():
+            url = f"{base}/api/v1/accounts/verify_credentials"
+            person = self._checked(send("GET", url, headers=bearer(access_token)))
+            instance = self._checked(send("GET", f"{base}/api/v2/instance"))
+        handle = f"{person.field('acct')}@{urlsplit(server or base).netloc}"
+        attributes = {"limits": _told_limits(instance)}
+        return [Identity(str(person.field("id")), handle, attributes)]
 
-    def freeze(self, text: str, at: datetime) -> dict[str, Any]:
-        """Return the form of a public status."""
-        del at
-        return {"status": text, "visibility": "public"}
+    def upload(self, account: Account, access_token: str, medium: Medium) -> str:
+        """Hand over a medium with its alt text; the server may work on it for a while."""
+        with nothing_visible():
+            answer = self._checked(
+                send(
+                    "POST",
+                    f"{self._server_of(account)}/api/v2/media",
+                    headers=bearer(access_token),
+                    form={"description": medium.alt_text},
+                    files={"file": ("medium", medium.read(), medium.content_type)},
+                )
+            )
+        return str(answer.field("id"))
+
+    def prepare(
+        self, account: Account, access_token: str, content: Content, *, uploads: Sequence[str], at: datetime
+    ) -> Intent:
+        """Return the form of a public status, once the server is done with its media."""
+        for reference in uploads:
+            self._await_medium(account, access_token, reference)
+        body = {"status": content.text, "visibility": "public"}
+        return Intent(str(uuid4()), body | ({"media_ids": list(uploads)} if uploads else {}), at)
 
     def publish(self, account: Account, access_token: str, intent: Intent) -> Published:
         """Publish the status; with a key used within the hour the server answers the first one again."""
@@ -70,7 +133,7 @@ class Mastodon:
             json=intent.body,
             headers=bearer(access_token) | {"Idempotency-Key": intent.key},
         )
-        _raise_for(answer)
+        self._checked(answer)
         if not answer.field("id"):
             raise UnknownOutcomeError("the server answered a post without its id")
         return _published(answer.json)
@@ -93,13 +156,70 @@ class Mastodon:
         del account, refresh_token
         raise ReauthError("this server's tokens cannot be refreshed")
 
+    def delete(self, account: Account, access_token: str, remote_id: str) -> None:
+        """Delete the status."""
+        with nothing_visible():
+            answer = send("DELETE", self._status_url(account, remote_id), headers=bearer(access_token))
+            if answer.status != HTTPStatus.NOT_FOUND:
+                self._checked(answer)
+
+    def metrics(self, account: Account, access_token: str, remote_id: str) -> Metrics:
+        """Read the status's counters."""
+        with nothing_visible():
+            answer = send("GET", self._status_url(account, remote_id), headers=bearer(access_token))
+            if answer.status == HTTPStatus.NOT_FOUND:
+                raise PostGoneError("the post is no longer on its server")
+            self._checked(answer)
+        return Metrics(
+            likes=answer.field("favourites_count"),
+            replies=answer.field("replies_count"),
+            reposts=answer.field("reblogs_count"),
+            quotes=answer.field("quotes_count"),
+        )
+
+    def classify(self, answer: Answer) -> PlatformError | None:
+        """Judge by the status, and what only the words tell apart by the words."""
+        if answer.succeeded:
+            return None
+        detail = f"{answer.status}: {answer.field('error') or 'no message'}"
+        match answer.status:
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                return RateLimitedError(detail, until=_resets_at(answer))
+            case HTTPStatus.UNAUTHORIZED:
+                return ReauthError(detail)
+            case HTTPStatus.FORBIDDEN:
+                is_scope = "scope" in detail or "not allowed" in detail
+                return ReauthError(detail) if is_scope else AccountBlockedError(detail)
+        if answer.unclear:
+            return UnknownOutcomeError(detail)
+        is_passing = answer.redirects or answer.status == HTTPStatus.CONFLICT or "not finished" in detail
+        return TryAgainError(detail) if is_passing else PermanentContentError(detail)
+
+    def _checked(self, answer: Answer) -> Answer:
+        error = self.classify(answer)
+        if error is not None:
+            raise error
+        return answer
+
+    def _await_medium(self, account: Account, token: str, reference: str) -> None:
+        url = f"{self._server_of(account)}/api/v1/media/{quote(reference)}"
+        with nothing_visible():
+            answer = send("GET", url, headers=bearer(token))
+            if answer.status == HTTPStatus.NOT_FOUND:
+                raise StaleUploadsError("the server no longer has the medium")
+            self._checked(answer)
+        if answer.status == HTTPStatus.PARTIAL_CONTENT:
+            raise TryAgainError("the server still works on the medium", after=MEDIUM_WAIT)
+
+    def _status_url(self, account: Account, remote_id: str) -> str:
+        return f"{self._server_of(account)}/api/v1/statuses/{quote(remote_id)}"
+
     def _statuses(self, account: Account, token: str) -> Iterator[dict[str, Any]]:
         """Yield the account's statuses, newest first."""
         url = f"{self._server_of(account)}/api/v1/accounts/{quote(self._identifier(account, token))}/statuses"
         query = {"limit": str(PAGE), "exclude_reblogs": "true"}
         for _ in range(MOST_PAGES):
-            answer = send("GET", url, headers=bearer(token), query=query)
-            _raise_for(answer)
+            answer = self._checked(send("GET", url, headers=bearer(token), query=query))
             if not isinstance(answer.json, list):
                 raise TryAgainError("the server answered no list of statuses")
             yield from answer.json
@@ -110,11 +230,8 @@ class Mastodon:
     def _identifier(self, account: Account, token: str) -> str:
         if account.remote_id:
             return account.remote_id
-        answer = send(
-            "GET", f"{self._server_of(account)}/api/v1/accounts/verify_credentials", headers=bearer(token)
-        )
-        _raise_for(answer)
-        return str(answer.field("id"))
+        url = f"{self._server_of(account)}/api/v1/accounts/verify_credentials"
+        return str(self._checked(send("GET", url, headers=bearer(token))).field("id"))
 
     def _text(self, account: Account, token: str, status: dict[str, Any]) -> str:
         """Return the text a status was written with; from its HTML where the server does not keep it."""
@@ -122,8 +239,7 @@ class Mastodon:
         answer = send("GET", url, headers=bearer(token))
         if answer.status == HTTPStatus.NOT_FOUND:  # a compatible server without this call
             return plain_text(status["content"])
-        _raise_for(answer)
-        return str(answer.field("text"))
+        return str(self._checked(answer).field("text"))
 
 
 def plain_text(content: str) -> str:
@@ -136,23 +252,15 @@ def _published(status: dict[str, Any]) -> Published:
     return Published(str(status["id"]), str(status.get("url") or status.get("uri") or ""))
 
 
-def _raise_for(answer: Answer) -> None:
-    """Raise what an answer that is no success means."""
-    if answer.succeeded:
-        return
-    detail = f"{answer.status}: {answer.field('error') or 'no message'}"
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise RateLimitedError(detail, until=_resets_at(answer))
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        raise ReauthError(detail)
-    if answer.status == HTTPStatus.FORBIDDEN:
-        is_scope = "scope" in detail or "not allowed" in detail
-        raise ReauthError(detail) if is_scope else AccountBlockedError(detail)
-    if answer.unclear:
-        raise UnknownOutcomeError(detail)
-    if answer.redirects or answer.status == HTTPStatus.CONFLICT:  # the same key is in work
-        raise TryAgainError(detail)
-    raise PermanentContentError(detail)
+def _told_limits(instance: Answer) -> dict[str, int]:
+    configuration = instance.field("configuration") or {}
+    statuses, media = configuration.get("statuses", {}), configuration.get("media_attachments", {})
+    told = {
+        "characters": statuses.get("max_characters"),
+        "media": statuses.get("max_media_attachments"),
+        "alt_text": media.get("description_limit"),
+    }
+    return {name: int(value) for name, value in told.items() if value}
 
 
 def _resets_at(answer: Answer) -> datetime:

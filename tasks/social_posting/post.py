@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from models.social import AccountStatus, PostState, SocialAccount, SocialPost
 from tasks.payloads import PublishPost
 from tasks.social_posting.account import describe
+from tasks.social_posting.content import Content, described
 from tasks.social_posting.error import PlatformError
-from tasks.social_posting.platform import Account, Intent, Platform, Published
+from tasks.social_posting.platform import Account, Intent, Published
 from worker.context import Claim
 
 DETAIL_LENGTH = 500
@@ -38,6 +39,11 @@ class Post:
     intent: Intent | None
     """What was sent, or was about to be, in an earlier attempt."""
     published: Published | None
+
+    @property
+    def content(self) -> Content:
+        """What it says."""
+        return Content(self.text, described(self.media))
 
 
 def open_post(session: Session, claim: Claim, payload: PublishPost) -> Post:
@@ -109,10 +115,8 @@ def _describe(row: SocialPost, account: SocialAccount) -> Post:
     )
 
 
-def write_intent(session: Session, post: Post, platform: Platform) -> Intent:
-    """Mark the post `publishing` with what is about to be sent; what was frozen before stays so."""
-    now = datetime.now(UTC)
-    intent = post.intent or Intent(platform.new_key(now), platform.freeze(post.text, now), now)
+def write_intent(session: Session, post: Post, intent: Intent) -> None:
+    """Mark the post `publishing` with what is about to be sent."""
     _change(
         session,
         post,
@@ -123,7 +127,11 @@ def write_intent(session: Session, post: Post, platform: Platform) -> Intent:
         error_class=None,
         error_detail=None,
     )
-    return intent
+
+
+def drop_intent(session: Session, post: Post) -> None:
+    """Forget an intent that certainly never was published nor will be; the next attempt prepares another."""
+    _change(session, post, provider_key=None, frozen_body=None, publishing_at=None)
 
 
 def write_published(session: Session, post: Post, published: Published) -> None:

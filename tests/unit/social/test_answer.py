@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.social_posting import bluesky, mastodon
+from models.social import PlatformName
 from tasks.social_posting.error import (
     AccountBlockedError,
     PermanentContentError,
@@ -17,9 +17,21 @@ from tasks.social_posting.error import (
     UnknownOutcomeError,
 )
 from tasks.social_posting.http import Answer, public_server
+from tasks.social_posting.registry import PLATFORMS
 
-raise_bluesky = bluesky._raise_for  # noqa: SLF001 - the table under test
-raise_mastodon = mastodon._raise_for  # noqa: SLF001 - the table under test
+
+def raise_bluesky(answer: Answer) -> None:
+    raise_for(PlatformName.BLUESKY, answer)
+
+
+def raise_mastodon(answer: Answer) -> None:
+    raise_for(PlatformName.MASTODON, answer)
+
+
+def raise_for(name: PlatformName, answer: Answer) -> None:
+    error = PLATFORMS[name].classify(answer)
+    if error is not None:
+        raise error
 
 
 @pytest.mark.parametrize(
@@ -79,9 +91,9 @@ def test_bluesky_says_the_reset_in_seconds_and_mastodon_in_words() -> None:
 
 @pytest.mark.parametrize("header", [{}, {"ratelimit-reset": "soon", "x-ratelimit-reset": "soon"}])
 def test_an_unreadable_reset_waits_a_while(header: dict[str, str]) -> None:
-    for raise_for in (raise_bluesky, raise_mastodon):
+    for raises in (raise_bluesky, raise_mastodon):
         with pytest.raises(RateLimitedError) as caught:
-            raise_for(Answer(429, header, {}))
+            raises(Answer(429, header, {}))
         assert caught.value.until > datetime.now(UTC)
 
 
