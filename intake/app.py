@@ -14,6 +14,7 @@ from config.settings import Settings, get_settings
 from intake import errors, openapi
 from intake.limits import BodyLimit
 from intake.observe import Observe
+from intake.rate_limit import RateLimit, open_redis
 from intake.routes import ROUTERS
 from intake.tenants import Tenants
 from models.organization import load_tenant
@@ -41,12 +42,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.redis = redis.Redis.from_url(
         str(settings.redis_url), socket_timeout=REDIS_PATIENCE_S, socket_connect_timeout=REDIS_PATIENCE_S
     )
+    counters = open_redis(str(settings.redis_url))
+    app.state.rate_limit = RateLimit(counters)
     app.state.publisher = Publisher(settings)
     app.state.vault = Vault([settings.credential_secret.get_secret_value().encode()])
     app.state.tenants = Tenants(partial(load_tenant, app.state.database))
     try:
         yield
     finally:
+        await counters.aclose()
         app.state.redis.close()
         app.state.database.engine.dispose()
 

@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from config.settings import Settings
 from intake.problem import ForbiddenError, UnauthenticatedError
+from intake.rate_limit import METER
 from models.organization import Tenant
 from models.user import ROLE_PERMISSIONS, Role
 
@@ -140,14 +141,23 @@ async def authenticate(request: Request, identity: Annotated[Identity, Depends(i
     return Caller(tenant=tenant, user_id=identity.user_id, permissions=identity.permissions)
 
 
+async def admit(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+    """Return the caller; refuse one that calls more often than its plan allows."""
+    limit = caller.tenant.terms.limits.get(METER)
+    request.state.paces = await request.app.state.rate_limit.admit(
+        caller.tenant.organization_id, caller.user_id, limit
+    )
+    return caller
+
+
 def allowed(permission: str) -> Callable[..., Awaitable[Caller]]:
     """Return the dependency of a route that needs *permission*."""
 
-    async def checked(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+    async def checked(caller: Annotated[Caller, Depends(admit)]) -> Caller:
         caller.require(permission)
         return caller
 
     return checked
 
 
-AnyCaller = Annotated[Caller, Depends(authenticate)]
+AnyCaller = Annotated[Caller, Depends(admit)]

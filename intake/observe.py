@@ -1,6 +1,7 @@
 """What is seen of a request: its id, one log line, its metrics, and safe headers on its answer."""
 
 import re
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from intake.problem import ProblemError, response
+from intake.rate_limit import tightest
 
 _SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -55,7 +57,8 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _complete(MutableHeaders(scope=message), request_id)
+                pace = tightest(scope["state"].get("paces", ()))
+                _complete(MutableHeaders(scope=message), request_id, {} if pace is None else pace.headers())
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -81,9 +84,9 @@ def _failed(request_id: str, path: str) -> Response:
     return response(problem, request_id=request_id, path=path)
 
 
-def _complete(headers: MutableHeaders, request_id: str) -> None:
+def _complete(headers: MutableHeaders, request_id: str, pace: Mapping[str, str]) -> None:
     headers["X-Request-ID"] = request_id
-    for name, value in _SAFE_HEADERS.items():
+    for name, value in (*_SAFE_HEADERS.items(), *pace.items()):
         headers.setdefault(name, value)
 
 
