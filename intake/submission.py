@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self, Union
 from uuid import UUID
 
+from fastapi import Header
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -46,6 +47,13 @@ def _printable(key: str) -> str:
 
 
 IdempotencyKey = Annotated[str, AfterValidator(_printable)]
+KeyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key and body again is the same job; with another body it is refused with 409.",
+    ),
+]
 
 
 class JobBody(BaseModel):

@@ -22,7 +22,7 @@ ORGANIZATIONS = 50
 
 def expire_due(relay: RelayDatabase, database: Database, publisher: Publisher) -> int:
     """Cancel a batch of what expired while it waited; return how many. Safe to run many times at once."""
-    return sum(_expire(database, publisher, organization_id) for organization_id in _find_due(relay))
+    return sum(_attempted(database, publisher, organization_id) for organization_id in _find_due(relay))
 
 
 def _find_due(relay: RelayDatabase) -> list[UUID]:
@@ -34,6 +34,19 @@ def _find_due(relay: RelayDatabase) -> list[UUID]:
     )
     with relay_session(relay) as session:
         return list(dict.fromkeys(session.scalars(oldest)))[:ORGANIZATIONS]
+
+
+def _attempted(database: Database, publisher: Publisher, organization_id: UUID) -> int:
+    try:
+        return _expire(database, publisher, organization_id)
+    except Exception as error:  # whatever is wrong with one organization stops no other
+        log.warning(
+            "expiring jobs failed",
+            organization=str(organization_id),
+            error=type(error).__name__,
+            exc_info=True,
+        )
+        return 0
 
 
 def _expire(database: Database, publisher: Publisher, organization_id: UUID) -> int:

@@ -66,6 +66,8 @@ class FiredRun:
 
     nominal_time: datetime
     job_id: UUID
+    replayed: bool = False
+    """The idempotency key was known: this is the run it made."""
 
 
 def timing_of(schedule: Schedule) -> Timing:
@@ -269,8 +271,11 @@ def fire_moments(  # noqa: PLR0913 - who asks is apart from what is asked
     trigger: RunTrigger,
     publisher: Publisher,
     requested_by: UUID | None,
+    idempotency_key: str | None = None,
 ) -> list[FiredRun]:
     """Fire *moments* because somebody asked: all that have no job yet, or none; returns those that got one.
+
+    A key is for a single moment: used again for the same schedule, it returns the run that it made.
 
     Raises:
         SubmitError: One of its subclasses says why nothing was recorded.
@@ -288,11 +293,12 @@ def fire_moments(  # noqa: PLR0913 - who asks is apart from what is asked
             job=_job(kind, kind.payload.model_validate(schedule.payload), schedule.priority),
             quota=quota_now(tenant),
             requested_by=requested_by,
+            key=idempotency_key,
+            fingerprint=f"schedule/{schedule.id}/{trigger}",
         )
     except psycopg.Error as error:
         raise translated(error) from error
-    fired = [FiredRun(row["fired_moment"], row["made_job"]) for row in rows]
-    publish_recorded(
-        database, publisher, [_waiting(tenant, schedule, kind.lane, run.job_id) for run in fired]
-    )
+    fired = [FiredRun(row["fired_moment"], row["made_job"], row["replayed"]) for row in rows]
+    fresh = [_waiting(tenant, schedule, kind.lane, run.job_id) for run in fired if not run.replayed]
+    publish_recorded(database, publisher, fresh)
     return fired

@@ -5,17 +5,17 @@ claim fences whatever is published twice.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic import ValidationError
 from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import array
 
-from config.plans import terms_of
+from config.plans import PLANS, STARTER, Plan, terms_of
 from config.settings import get_settings
 from models.job import Job, JobState, JobWait, OutboxRow
 from models.organization import Organization, OrganizationStatus
@@ -28,7 +28,7 @@ BATCH = 1_000
 """Rows per statement and per publish."""
 
 PAGES_PER_PASS = 20
-"""Pages of waiting jobs that one pass offers to a queue which may have lost them."""
+"""Pages of the outbox, and of jobs for a queue that may have lost them, that one pass publishes."""
 
 SUBMITTER_GRACE_S = 2.0
 """An outbox row younger than this is its submitter's to publish."""
@@ -51,6 +51,8 @@ class Pass:
     """Jobs that had no message."""
     rebuilt: int = 0
     """Jobs offered to a queue that had lost its memory."""
+    failed: tuple[str, ...] = ()
+    """Steps that did not get through; the next pass tries again."""
 
 
 @dataclass(slots=True)
@@ -86,45 +88,33 @@ GOING_ON = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the relay is behind, of all tenants together; counts stop at a hundred thousand."""
-
-    unpublished: int
-    """Jobs that have no message yet; those of inactive organizations apart."""
-    oldest_unpublished: timedelta
-    lapsed: int
-    """Running jobs whose holder's lease has lapsed."""
-    oldest_lapsed: timedelta
-    expired: int
-    """Jobs past their expiry that nobody has looked at."""
-    stale_holds: int
-    """Quota held by jobs that have ended; `quota.account` gives it back."""
-    missing: int
-    """Waiting jobs that the queue did not have when all were offered to it the last time."""
-    rebuilding: bool
-
-
-def relay_lag(database: RelayDatabase) -> Lag:
-    """Measure how far the relay is behind."""
-    row = call_relay(database, "relay_lag")[0]
-    ages = {name: row[name] or timedelta(0) for name in ("oldest_unpublished", "oldest_lapsed")}
-    return Lag(**row | ages)
-
-
 def run_pass(database: RelayDatabase, publisher: Publisher) -> Pass:
-    """Do everything that is due, a batch of each; *database* is the relay's own."""
-    requeued = requeue_lapsed(database)
-    try:
-        rebuilt = rebuild_if_lost(database, publisher)
-        published = publish_outbox(database, publisher)
-    except BrokerAwayError as error:
-        log.warning("Redis is away; jobs wait in the outbox", reason=str(error))
-        return Pass(requeued=requeued)
-    done = Pass(requeued=requeued, published=published, rebuilt=rebuilt)
-    if done != Pass():
-        log.info("relay pass", requeued=requeued, published=published, rebuilt=rebuilt)
+    """Do everything that is due, a batch of each; *database* is the relay's own.
+
+    A step that fails is logged and keeps no other from its work.
+    """
+    steps: dict[str, Callable[[], int]] = {
+        "requeued": lambda: requeue_lapsed(database),
+        "rebuilt": lambda: rebuild_if_lost(database, publisher),
+        "published": lambda: publish_outbox(database, publisher),
+    }
+    counts = {name: _attempted(name, step) for name, step in steps.items()}
+    failed = tuple(name for name, count in counts.items() if count is None)
+    done = Pass(**{name: count or 0 for name, count in counts.items()}, failed=failed)
+    if done != Pass(failed=failed):
+        log.info("relay pass", requeued=done.requeued, published=done.published, rebuilt=done.rebuilt)
     return done
+
+
+def _attempted(name: str, step: Callable[[], int]) -> int | None:
+    """Do a step of a pass; None when it failed."""
+    try:
+        return step()
+    except BrokerAwayError as error:
+        log.warning("Redis is away; jobs wait in the outbox", step=name, reason=str(error))
+    except Exception as error:  # whatever is wrong with one step, the others must go on
+        log.warning("a step of the relay failed", step=name, error=type(error).__name__, exc_info=True)
+    return None
 
 
 def requeue_lapsed(database: RelayDatabase) -> int:
@@ -133,6 +123,17 @@ def requeue_lapsed(database: RelayDatabase) -> int:
 
 
 def publish_outbox(database: RelayDatabase, publisher: Publisher) -> int:
+    """Publish what stands in the outbox and forget it, some pages at most; answers how many."""
+    published = 0
+    for _ in range(PAGES_PER_PASS):
+        page = publish_oldest(database, publisher)
+        published += page
+        if page < BATCH:
+            break
+    return published
+
+
+def publish_oldest(database: RelayDatabase, publisher: Publisher) -> int:
     """Publish the oldest rows of the outbox that their submitter left, and forget them."""
     columns = (
         OutboxRow.organization_id,
@@ -223,7 +224,7 @@ def entitle_paused(database: RelayDatabase, publisher: Publisher) -> None:
     with relay_session(database) as session:
         rows = session.execute(paused).all()
     for row in rows:
-        publisher.entitle(row.organization_id, terms_of(row.plan, row.plan_overrides))
+        publisher.entitle(row.organization_id, _terms(*row))
 
 
 def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> list[Waiting]:
@@ -259,5 +260,14 @@ def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> 
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
-    organization_id, plan, overrides, *rest = row
-    return Waiting(organization_id, terms_of(plan, overrides), *rest)
+    organization_id, plan, overrides, *job = row
+    return Waiting(organization_id, _terms(organization_id, plan, overrides), *job)
+
+
+def _terms(organization_id: UUID, plan: str, overrides: Mapping[str, Any]) -> Plan:
+    """Return an organization's terms; what makes no sense must not stop everybody's relay."""
+    try:
+        return terms_of(plan, overrides)
+    except (KeyError, ValidationError) as error:
+        log.warning("terms not understood", organization=str(organization_id), error=str(error))
+        return PLANS.get(plan, STARTER)

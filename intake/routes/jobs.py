@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import TypeAdapter
 
 from intake.auth import AnyCaller, Caller, allowed
@@ -14,7 +14,7 @@ from intake.body import body_of
 from intake.openapi import READ, READ_ONE, WRITE, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
-from intake.submission import BATCH, JOB, IdempotencyKey, JobBatch, JobBody
+from intake.submission import BATCH, JOB, JobBatch, JobBody, KeyHeader
 from intake.turn import refine
 from intake.views.base import View
 from intake.views.explanation import Explanation, explain_job
@@ -36,14 +36,6 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 Viewer = Annotated[Caller, Depends(allowed(Permission.VIEW_JOBS))]
 Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_JOBS))]
-KeyHeader = Annotated[
-    IdempotencyKey | None,
-    Header(
-        alias="Idempotency-Key",
-        description="The same key and body again is the same job; with another body it is refused with 409.",
-    ),
-]
-
 _job, _job_extra = body_of("JobSubmission", JOB)
 _batch, _batch_extra = body_of("JobBatch", BATCH, items="jobs")
 _places = Cursor(TypeAdapter(UUID))

@@ -27,6 +27,7 @@ from intake.recurrence import (
     next_from,
     permission_of,
 )
+from intake.submission import KeyHeader
 from intake.views.base import View
 from intake.views.schedule import (
     NextRun,
@@ -59,6 +60,13 @@ class Run(View):
 
     nominal_time: datetime
     job_id: UUID
+
+
+class RunNow(Run):
+    """A run that was asked for."""
+
+    replayed: bool
+    """True when the idempotency key was known: this is the run it made."""
 
 
 class Backfilled(View):
@@ -178,12 +186,15 @@ def resume(request: Request, caller: AnyCaller, schedule_id: UUID) -> ScheduleVi
     responses=READ_ONE | problems(409),
     summary="Run it now, paused or not, whatever its overlap policy",
 )
-def run_now(request: Request, caller: AnyCaller, schedule_id: UUID) -> Run:
+def run_now(
+    request: Request, caller: AnyCaller, schedule_id: UUID, idempotency_key: KeyHeader = None
+) -> RunNow:
     found = _read(request, caller, schedule_id)
-    fired = _fire(request, caller, found, [datetime.now(UTC)], trigger=RunTrigger.MANUAL)
+    now = [datetime.now(UTC)]
+    fired = _fire(request, caller, found, now, trigger=RunTrigger.MANUAL, idempotency_key=idempotency_key)
     if not fired:  # deleted since it was read
         raise NotFoundError("schedule")
-    return Run.model_validate(fired[0])
+    return RunNow.model_validate(fired[0])
 
 
 @router.post(
@@ -192,6 +203,7 @@ def run_now(request: Request, caller: AnyCaller, schedule_id: UUID) -> Run:
     responses=WRITE | problems(404, 409),
     openapi_extra=_backfill_extra,
     summary="Run up to 100 past moments that have no job",
+    description="Asked again, it runs nothing twice: a moment that has its job counts as `already_fired`.",
 )
 def backfill(
     request: Request, caller: AnyCaller, schedule_id: UUID, body: Annotated[Backfill, _backfill]
@@ -242,8 +254,14 @@ def _shown_anew(session: Session, found: Schedule) -> ScheduleView:
     return show(found)
 
 
-def _fire(
-    request: Request, caller: Caller, found: Schedule, moments: list[datetime], *, trigger: RunTrigger
+def _fire(  # noqa: PLR0913 - who asks is apart from what is asked
+    request: Request,
+    caller: Caller,
+    found: Schedule,
+    moments: list[datetime],
+    *,
+    trigger: RunTrigger,
+    idempotency_key: str | None = None,
 ) -> list[FiredRun]:
     return fire_moments(
         request.app.state.database,
@@ -254,4 +272,5 @@ def _fire(
         trigger=trigger,
         publisher=request.app.state.publisher,
         requested_by=caller.user_uuid,
+        idempotency_key=idempotency_key,
     )

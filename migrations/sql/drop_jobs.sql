@@ -1,5 +1,5 @@
 -- Undoes revision 0002.
-DROP FUNCTION app.relay_lag, app.requeue_lapsed, app.requeue_dead, app.revive_jobs, app.expire_jobs, app.expire_waiting,
+DROP FUNCTION app.requeue_lapsed, app.requeue_dead, app.revive_jobs, app.expire_jobs, app.expire_waiting,
     app.release_dependents, app.fingerprint, app.find_predecessors, app.retry_job, app.cancel_job, app.renew_leases, app.republish_job, app.fail_job,
     app.complete_jobs, app.claim_jobs, app.refuse_job, app.put_aside, app.end_job, app.mark_published, app.submit_jobs, app.bind,
     app.release_quota, app.reserve_quota;

@@ -59,32 +59,3 @@ BEGIN
     SELECT count(*) INTO requeued FROM boxed;
     RETURN requeued;
 END $$;
-
--- Tells how far the relay is behind, of all tenants together. Counts stop at a hundred thousand.
--- Rows of the outbox that belong to inactive organizations wait for these, not for the relay.
-CREATE FUNCTION app.relay_lag(
-    OUT unpublished bigint, OUT oldest_unpublished interval, OUT lapsed bigint, OUT oldest_lapsed interval,
-    OUT expired bigint, OUT stale_holds bigint, OUT missing bigint, OUT rebuilding boolean
-) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT
-        (SELECT count(*) FROM (
-            SELECT FROM public.outbox AS box
-            JOIN public.organizations AS own ON own.organization_id = box.organization_id AND own.status = 'active'
-            LIMIT 100000) AS few),
-        (SELECT clock_timestamp() - box.created_at FROM public.outbox AS box
-            JOIN public.organizations AS own ON own.organization_id = box.organization_id AND own.status = 'active'
-            ORDER BY box.created_at LIMIT 1),
-        (SELECT count(*) FROM public.job_leases WHERE leased_until < clock_timestamp()),
-        (SELECT clock_timestamp() - min(leased_until) FROM public.job_leases WHERE leased_until < clock_timestamp()),
-        (SELECT count(*) FROM (
-            SELECT FROM public.job_expiries WHERE expires_at < clock_timestamp() LIMIT 100000) AS few),
-        (SELECT count(*) FROM (
-            SELECT FROM public.quota_reservations AS hold
-            WHERE hold.state = 'held' AND NOT EXISTS (
-                SELECT FROM public.jobs AS job
-                WHERE job.organization_id = hold.organization_id AND job.id = hold.job_id
-                  AND job.state IN ('scheduled', 'queued', 'running'))
-            LIMIT 100000) AS few),
-        state.missing, state.rebuilding IS NOT NULL
-    FROM app.relay_state AS state
-$$;

@@ -171,11 +171,14 @@ BEGIN
 END $$;
 
 -- Fires moments because somebody asked, whatever the overlap policy says: all that have no job yet, or none.
--- Answers the moments that got one. Raises what app.submit_jobs raises.
+-- Answers the moments that got one. With *key*, which is for one moment: asked again, answers the run it made.
+-- Raises what app.submit_jobs raises.
 CREATE FUNCTION app.run_schedule(
-    seal text, schedule uuid, moments timestamptz[], asked_by text, job jsonb, quota jsonb, requested_by uuid
-) RETURNS TABLE (fired_moment timestamptz, made_job uuid)
+    seal text, schedule uuid, moments timestamptz[], asked_by text, job jsonb, quota jsonb, requested_by uuid,
+    key text DEFAULT NULL, fingerprint text DEFAULT NULL
+) RETURNS TABLE (fired_moment timestamptz, made_job uuid, replayed boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
     tenant constant uuid := app.bind(seal);
 BEGIN
@@ -185,11 +188,30 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- The schedule is locked: of two requests with one key, the second sees what the first has made.
+    RETURN QUERY
+    SELECT run.nominal_time, run.job_id, true
+    FROM public.idempotency_keys AS known
+    JOIN public.schedule_runs AS run
+        ON run.organization_id = tenant AND run.schedule_id = run_schedule.schedule AND run.job_id = known.job_id
+    WHERE known.organization_id = tenant AND known.key = run_schedule.key
+      AND known.fingerprint = run_schedule.fingerprint;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    replayed := false;
     FOREACH fired_moment IN ARRAY moments LOOP
         made_job := app.record_run(tenant, schedule, fired_moment, asked_by, job, NULL, quota, requested_by);
-        IF made_job IS NOT NULL THEN
-            RETURN NEXT;
+        CONTINUE WHEN made_job IS NULL;
+        IF key IS NOT NULL THEN
+            INSERT INTO public.idempotency_keys (organization_id, key, fingerprint, job_id)
+            VALUES (tenant, run_schedule.key, run_schedule.fingerprint, made_job) ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'idempotency key was used for something else'
+                    USING ERRCODE = 'GI001', DETAIL = run_schedule.key;
+            END IF;
         END IF;
+        RETURN NEXT;
     END LOOP;
     UPDATE public.schedules AS held SET buffered_nominal = NULL
     WHERE held.organization_id = tenant AND held.id = schedule AND held.buffered_nominal = ANY (moments);

@@ -1,4 +1,4 @@
-"""Recurring schedules and their runs."""
+"""Recurring schedules and their runs, and what beats report."""
 
 from datetime import datetime
 
@@ -17,6 +17,7 @@ def upgrade() -> None:
     _create_runs()
     run_file("schedules_policies.sql")
     run_file("schedules.sql")
+    run_file("relay_report.sql")
 
 
 def downgrade() -> None:

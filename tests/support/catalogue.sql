@@ -89,7 +89,7 @@ UNION ALL
 SELECT format('%s: %s may reach it, outside the tables of tenants', class.oid::regclass, service.rolname)
 FROM service CROSS JOIN pg_class AS class
 WHERE class.relnamespace = 'app'::regnamespace AND class.relkind IN ('r', 'p', 'v', 'm', 'S')
-  AND class.relname <> 'relay_state'
+  AND NOT (service.rolname = 'genius_relay' AND class.relname IN ('relay_state', 'beats', 'relay_counts'))
   AND CASE class.relkind WHEN 'S' THEN has_sequence_privilege(service.oid, class.oid, 'USAGE, SELECT, UPDATE')
       ELSE has_table_privilege(service.oid, class.oid, 'SELECT, INSERT, UPDATE, DELETE') END
 UNION ALL
@@ -116,6 +116,7 @@ FROM own_function JOIN service ON has_function_privilege(service.oid, own_functi
 WHERE prosecdef AND (signature, service.rolname) NOT IN (
     ('app.sealed_tenant()', 'genius_app'),
     ('app.audit(text,text,jsonb)', 'genius_app'),
+    ('app.relay_report()', 'genius_app'),
     ('app.ensure_event_partitions(integer)', 'genius_relay'),
     ('app.turn_history(integer,interval)', 'genius_relay'))
 UNION ALL

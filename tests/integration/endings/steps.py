@@ -96,3 +96,15 @@ class Endings:
                 ),
                 {"ids": list(job_ids), "past": past},
             )
+
+    def age(self, *job_ids: UUID) -> None:
+        """Put waiting jobs into the outbox, as if their submitter had died some time ago."""
+        with tenant_session(self.database, self.tenant.organization_id) as session:
+            session.execute(
+                text(
+                    "INSERT INTO outbox (organization_id, job_id, attempt, kind, lane, priority, created_at)"
+                    " SELECT organization_id, id, attempt, kind, lane, priority, now() - interval '5 minutes'"
+                    " FROM jobs WHERE id = ANY (:ids)"
+                ),
+                {"ids": list(job_ids)},
+            )

@@ -14,9 +14,10 @@ from models.session import RelayDatabase, tenant_session
 from tests.integration.endings.steps import SOON, Endings, leave
 from worker.fairshare.queue import FairQueue
 from worker.publish import Publisher
-from worker.relay import Lag, Pass, relay_lag, run_pass
+from worker.relay import Pass, run_pass
+from worker.relay_report import Lag, relay_lag
 
-NOTHING = Lag(0, timedelta(0), 0, timedelta(0), 0, 0, 0, rebuilding=False)
+NOTHING = Lag(0, timedelta(0), 0, timedelta(0), 0, 0, timedelta(0), 0, 0, rebuilding=False)
 
 
 @pytest.fixture
@@ -97,3 +98,44 @@ def test_the_relay_reads_of_quota_only_who_holds(relay_database: RelayDatabase) 
         pytest.raises(Exception, match="permission denied"),
     ):
         connection.execute(text("SELECT quantity FROM quota_reservations"))
+
+
+def test_a_step_that_fails_keeps_no_other_from_its_work(
+    endings: Endings, relay_database: RelayDatabase, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [job] = endings.submit(leave("a"))
+    run_pass(relay_database, publisher)
+    endings.age(job.id)
+
+    def fail(_: RelayDatabase) -> int:
+        raise ValueError("a defect of ours")
+
+    monkeypatch.setattr("worker.relay.requeue_lapsed", fail)
+    done = run_pass(relay_database, publisher)
+    assert (done.failed, done.published) == (("requeued",), 1)
+    assert endings.outbox() == []
+
+
+def test_an_organization_whose_terms_make_no_sense_stops_nobodys_relay(
+    endings: Endings, relay_database: RelayDatabase, publisher: Publisher
+) -> None:
+    [job] = endings.submit(leave("a"))
+    run_pass(relay_database, publisher)
+    endings.age(job.id)
+    with tenant_session(endings.database, endings.tenant.organization_id) as session:
+        organization = session.get_one(Organization, endings.tenant.organization_id)
+        organization.plan_overrides = {"of a later version": 1}
+
+    assert run_pass(relay_database, publisher) == Pass(published=1)
+
+
+@pytest.mark.usefixtures("small_rounds")
+def test_a_pass_publishes_some_pages_of_the_outbox(
+    endings: Endings, relay_database: RelayDatabase, publisher: Publisher
+) -> None:
+    jobs = endings.submit(*(leave(str(n)) for n in range(9)))
+    while run_pass(relay_database, publisher) != Pass():
+        pass
+    endings.age(*(job.id for job in jobs))
+
+    assert [run_pass(relay_database, publisher).published for _ in range(3)] == [6, 3, 0]

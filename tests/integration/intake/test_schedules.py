@@ -1,4 +1,4 @@
-"""Schedules over HTTP: create, look ahead, change, pause, run now, backfill, delete, refusals."""
+"""Schedules over HTTP: create, look ahead, change, pause, delete, refusals."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,26 +9,17 @@ import pytest
 from sqlalchemy import select
 
 from config.settings import Settings
-from models.job import Job
 from models.organization import Tenant
 from models.schedule import Schedule
 from models.session import Database, RelayDatabase, open_relay_database, tenant_session
 from tasks.recurring import install
 from tests.integration.intake.problems import fields, refused
+from tests.integration.intake.schedules import NIGHTLY, URL, create, moments
 from worker.app import app
 from worker.fire import fire_due
 from worker.publish import Publisher
 
 Headers = dict[str, str]
-
-URL = "/api/v1/schedules"
-NIGHTLY: dict[str, Any] = {
-    "name": "Nightly rollup",
-    "kind": "analytics.rollup",
-    "payload": {},
-    "cron": "30 2 * * *",
-    "time_zone": "Europe/Berlin",
-}
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +28,6 @@ def relay(settings: Settings) -> Iterator[RelayDatabase]:
     relay = open_relay_database(settings)
     yield relay
     relay.engine.dispose()
-
-
-def create(client: httpx.Client, headers: Headers, **changes: Any) -> dict[str, Any]:
-    body = {name: value for name, value in (NIGHTLY | changes).items() if value is not ...}
-    answer = client.post(URL, json=body, headers=headers)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"{URL}/{made['id']}"
-    return made
-
-
-def moments(runs: list[dict[str, Any]]) -> list[datetime]:
-    return [datetime.fromisoformat(run["nominal_time"]) for run in runs]
 
 
 def test_a_schedule_is_made_and_shown_with_its_next_five_runs(client: httpx.Client, as_acme: Headers) -> None:
@@ -224,17 +202,6 @@ def test_a_change_that_cannot_be_changes_nothing(
     assert client.get(f"{URL}/{made['id']}", headers=as_acme).json() == made
 
 
-def test_a_new_payload_is_what_runs(
-    client: httpx.Client, as_acme: Headers, database: Database, acme: Tenant
-) -> None:
-    made = create(client, as_acme)
-    payload = {"until": "2026-01-01T00:00:00Z"}
-    changed = client.patch(f"{URL}/{made['id']}", json={"payload": payload}, headers=as_acme)
-    assert changed.json()["payload"] == payload
-    run = client.post(f"{URL}/{made['id']}/run", headers=as_acme).json()
-    assert client.get(f"/api/v1/jobs/{run['job_id']}", headers=as_acme).json()["payload"] == payload
-
-
 def test_a_paused_schedule_has_no_next_run_until_it_is_resumed(
     client: httpx.Client, as_acme: Headers
 ) -> None:
@@ -248,73 +215,6 @@ def test_a_paused_schedule_has_no_next_run_until_it_is_resumed(
     assert resumed["next_runs"] == made["next_runs"]
     assert client.post(f"{one}/resume", headers=as_acme).json()["next_runs"] == made["next_runs"]
     assert create(client, as_acme, paused=True)["next_runs"] == []
-
-
-def test_run_now_makes_a_job_and_a_run(
-    client: httpx.Client, as_acme: Headers, database: Database, acme: Tenant
-) -> None:
-    made = create(client, as_acme, paused=True, priority=4)
-    answer = client.post(f"{URL}/{made['id']}/run", headers=as_acme)
-    assert answer.status_code == 202
-    job = client.get(f"/api/v1/jobs/{answer.json()['job_id']}", headers=as_acme).json()
-    assert (job["kind"], job["state"], job["priority"]) == ("analytics.rollup", "queued", 4)
-    [run] = client.get(f"{URL}/{made['id']}/runs", headers=as_acme).json()["items"]
-    assert (run["state"], run["trigger"], run["job_id"]) == ("fired", "manual", job["id"])
-    with tenant_session(database, acme.organization_id) as session:
-        assert session.scalars(select(Job.requested_by)).one() is not None
-
-
-def test_a_run_now_beyond_the_quota_is_refused(
-    client: httpx.Client, sign: Callable[..., Headers], organization: Callable[..., Tenant]
-) -> None:
-    starter = sign(organization(plan="starter"))
-    body = {"kind": "leads.score", "payload": {"all": True, "limit": 5_000}}
-    made = create(client, starter, **body)
-    for _ in range(4):
-        assert client.post(f"{URL}/{made['id']}/run", headers=starter).status_code == 202
-    document = refused(client.post(f"{URL}/{made['id']}/run", headers=starter), 403)
-    assert document["meter"] == "leads_scored_month"
-    runs = client.get(f"{URL}/{made['id']}/runs", headers=starter).json()["items"]
-    assert [run["state"] for run in runs] == ["fired"] * 4
-
-
-def test_a_backfill_runs_what_has_no_job_and_nothing_twice(client: httpx.Client, as_acme: Headers) -> None:
-    made = create(client, as_acme, starts_at="2026-01-01T00:00:00Z", cron="0 0 * * *", time_zone="UTC")
-    one = f"{URL}/{made['id']}"
-    january = {"since": "2026-01-10T00:00:00Z", "until": "2026-01-13T00:00:00Z"}
-    answer = client.post(f"{one}/backfill", json=january, headers=as_acme)
-    assert answer.status_code == 202, answer.text
-    first = answer.json()
-    assert moments(first["runs"]) == [datetime(2026, 1, day, tzinfo=UTC) for day in (10, 11, 12)]
-    assert first["already_fired"] == 0
-
-    wider = client.post(f"{one}/backfill", json=january | {"until": "2026-01-15T00:00:00Z"}, headers=as_acme)
-    assert moments(wider.json()["runs"]) == [datetime(2026, 1, day, tzinfo=UTC) for day in (13, 14)]
-    assert wider.json()["already_fired"] == 3
-    page = client.get(f"{one}/runs", params={"limit": 3}, headers=as_acme).json()
-    rest = client.get(f"{one}/runs", params={"cursor": page["next_cursor"]}, headers=as_acme).json()
-    shown = page["items"] + rest["items"]
-    assert [moment.day for moment in moments(shown)] == [14, 13, 12, 11, 10]
-    assert {run["trigger"] for run in shown} == {"backfill"}
-    assert len({run["job_id"] for run in shown}) == 5
-
-
-@pytest.mark.parametrize(
-    ("body", "field", "fix"),
-    [
-        ({"since": "2026-01-01T00:00:00Z"}, "until", "2026-04-11T00:00:00+00:00 or earlier"),
-        ({"since": "2026-01-01T01:00:00Z", "until": "2026-01-01T02:00:00Z"}, "since", "widen the range"),
-        ({"since": "yesterday"}, "since", "date and time"),
-        ({}, "since", "required"),
-    ],
-)
-def test_a_backfill_that_cannot_be_names_the_field_and_the_fix(
-    client: httpx.Client, as_acme: Headers, body: dict[str, Any], field: str, fix: str
-) -> None:
-    made = create(client, as_acme, starts_at="2026-01-01T00:00:00Z", cron="0 0 * * *", time_zone="UTC")
-    document = refused(client.post(f"{URL}/{made['id']}/backfill", json=body, headers=as_acme), 422)
-    assert fields(document) == [(None, field)]
-    assert fix in document["errors"][0]["message"]
 
 
 def test_a_deleted_schedule_is_gone_and_its_jobs_stay(
@@ -346,33 +246,3 @@ def test_the_platforms_own_schedules_are_neither_seen_nor_counted(
     usage = client.get("/api/v1/usage", headers=as_acme).json()
     [counted] = [meter for meter in usage["meters"] if meter["meter"] == "schedules"]
     assert (counted["used"], counted["limit"]) == (0, 100)
-
-
-def test_what_a_beat_missed_is_shown_and_can_be_backfilled(
-    client: httpx.Client,
-    acme: Tenant,
-    as_acme: Headers,
-    relay: RelayDatabase,
-    database: Database,
-    settings: Settings,
-) -> None:
-    made = create(
-        client,
-        as_acme,
-        cron="0 * * * *",
-        time_zone="UTC",
-        catch_up_seconds=60,
-        starts_at="2026-01-01T00:00:00Z",
-    )
-    one = f"{URL}/{made['id']}"
-    with tenant_session(database, acme.organization_id) as session:
-        session.scalars(select(Schedule)).one().next_nominal -= timedelta(hours=3)
-    fire_due(relay, database, Publisher(settings), now=datetime.now(UTC))
-
-    missed = client.get(f"{one}/runs", params={"state": "missed"}, headers=as_acme).json()["items"]
-    assert {run["reason"] for run in missed} == {"late"}
-    assert len(missed) in {2, 3}
-    since = min(run["nominal_time"] for run in missed)
-    back = client.post(f"{one}/backfill", json={"since": since}, headers=as_acme).json()
-    assert len(back["runs"]) >= len(missed)
-    assert client.get(f"{one}/runs", params={"state": "missed"}, headers=as_acme).json()["items"] == []
