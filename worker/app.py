@@ -16,10 +16,12 @@ transport.register()
 app = Celery(
     "genius",
     include=[
-        "tasks.social_posting",
+        "tasks.social_posting.job",
+        "tasks.social_posting.afterwards",
         "tasks.lead_scoring",
         "tasks.analytics_rollups",
         "tasks.quota_accounting",
+        "tasks.reporting",
         "tasks.upkeep",
     ],
 )

@@ -1,0 +1,52 @@
+"""Names and numbers as a person reads them."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tasks.reporting.metric import Unit
+
+NOTHING = "–"  # noqa: RUF001 - the dash that stands for no value
+MINUTE, HOUR = 60, 3600
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
+"""Controls, and the marks that turn the direction of whatever text follows; joiners within emoji stay."""
+
+
+def clean(text: str) -> str:
+    """Return *text* on one line and without marks that could reorder what stands beside it."""
+    return " ".join(_UNSEEN.sub(" ", text).split())
+
+
+def shown(value: Any, unit: str) -> str:
+    """Return *value* in its *unit*."""
+    if value is None:
+        return NOTHING
+    write = _WRITTEN.get(unit)
+    return clean(str(value)) if write is None else write(value)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR:
+        return f"{seconds / MINUTE:.1f} min"
+    return f"{seconds / HOUR:.1f} h"
+
+
+_WRITTEN: Mapping[str, Callable[[float], str]] = {
+    Unit.SHARE: lambda value: f"{value * 100:.1f} %",
+    Unit.SECONDS: _span,
+    Unit.POINTS: lambda value: f"{value:.1f}",
+    Unit.VALUE: lambda value: f"{value:,.2f}",
+    Unit.COUNT: _count,
+}
+
+
+def signed(value: float, unit: str) -> str:
+    """Return *value* with its sign."""
+    return f"{'-' if value < 0 else '+'}{shown(abs(value), unit)}"
