@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psycopg
 
 from config.celery import LANES
 from config.settings import ROOT
@@ -83,9 +84,14 @@ class System:
         return Service(child, lambda: WORKER_READY in child.fresh_log())
 
     def beat(self) -> Service:
-        """Return Celery beat, which runs the relay."""
+        """Return Celery beat, which runs the relay; it serves once it has done a pass."""
         child = self._child("beat", ["-m", "celery", "-A", "worker.app", "beat", "--pidfile="])
-        return Service(child, lambda: child.alive)
+        return Service(child, lambda: self._has_passed(child.pid))
+
+    def _has_passed(self, beat: int) -> bool:
+        with psycopg.connect(self.environment["GENIUS_DATABASE_URL"], prepare_threshold=None) as connection:
+            [beats] = connection.execute("SELECT beats FROM app.relay_report()").fetchone() or [{}]
+        return any(name.endswith(f":{beat}") for name in beats)
 
     def flower(self) -> Service:
         """Return Flower."""

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from intake.errors import DATABASE_AWAY
 from intake.openapi import problems
 from intake.problem import ProblemError
+from intake.relay_metrics import relay_registry
 
 router = APIRouter(tags=["health"])
 log = structlog.get_logger("intake.health")
@@ -64,9 +65,10 @@ def _redis_answers(request: Request) -> bool:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-def metrics() -> Response:
+def metrics(request: Request) -> Response:
     registry: CollectorRegistry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # ships no types
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    relay = relay_registry(request.app.state.database.engine)
+    return Response(generate_latest(registry) + generate_latest(relay), media_type=CONTENT_TYPE_LATEST)

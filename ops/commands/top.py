@@ -1,4 +1,4 @@
-"""`genius top`: the lanes, live: who waits, who runs, and who got how much worker time."""
+"""`genius top`: the lanes, live: who waits, who runs, who got how much worker time; and the relay."""
 
 import time
 from collections.abc import Iterator
@@ -8,13 +8,16 @@ from typing import Annotated
 
 import redis
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
 from config.celery import LANES
+from models.session import Database
 from ops.commands.console import table_console
-from ops.configuration import settings_in_force
+from ops.configuration import database_in_force, settings_in_force
 from ops.error import OperatorError
+from ops.relay_view import relay_line
 from worker.fairshare.queue import FairQueue, TenantStats
 
 
@@ -65,22 +68,29 @@ def top(
 ) -> None:
     """Show each lane's tenants: what waits, what runs, worker time got; until Ctrl-C."""
     try:
-        with redis.Redis.from_url(str(settings_in_force().redis_url)) as client:
+        with (
+            redis.Redis.from_url(str(settings_in_force().redis_url)) as client,
+            database_in_force() as database,
+        ):
             if once:
-                table_console().print(_table(client, limit))
+                table_console().print(_view(client, database, limit))
             else:
-                _watch(client, limit, interval)
+                _watch(client, database, limit, interval)
     except redis.RedisError as error:
         raise RedisAwayError(str(error)) from None
     except KeyboardInterrupt:
         return
 
 
-def _watch(client: redis.Redis, limit: int, interval: float) -> None:
-    with Live(_table(client, limit), screen=True, auto_refresh=False) as live:
+def _watch(client: redis.Redis, database: Database, limit: int, interval: float) -> None:
+    with Live(_view(client, database, limit), screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
-            live.update(_table(client, limit), refresh=True)
+            live.update(_view(client, database, limit), refresh=True)
+
+
+def _view(client: redis.Redis, database: Database, limit: int) -> Group:
+    return Group(_table(client, limit), relay_line(database.engine))
 
 
 def _table(client: redis.Redis, limit: int) -> Table:

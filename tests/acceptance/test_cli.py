@@ -99,6 +99,7 @@ def test_top_shows_every_lane_of_an_idle_system(environment: dict[str, str]) -> 
     done = genius("top", "--once", environment=environment)
     assert done.exit_code == 0, done.stderr
     assert "worker time" in done.stdout
+    assert "no beat has passed" in " ".join(done.stdout.split())
 
 
 def test_migrate_brings_an_empty_database_to_the_newest_revision(

@@ -13,9 +13,11 @@ import redis
 
 from config.settings import Settings
 from models.organization import Tenant
+from models.session import open_relay_database
 from tests.integration.intake.conftest import serving
 from tests.integration.intake.problems import refused
 from tests.support.wait import wait_until
+from worker.relay_report import measure_lag, note_pass
 
 Headers = dict[str, str]
 ROLLUP = {"kind": "analytics.rollup", "payload": {}}
@@ -101,6 +103,28 @@ def test_metrics_have_bounded_labels(client: httpx.Client, as_acme: Headers) -> 
     assert "secret-path" not in text
     assert "PROPFIND" not in text
     assert "01932c07" not in text
+
+
+def test_metrics_tell_how_far_the_relay_is_behind(client: httpx.Client, settings: Settings) -> None:
+    relay = open_relay_database(settings)
+    assert "genius_beats 0.0" in client.get("/metrics").text
+    measure_lag(relay)
+    note_pass(relay, {"published": 3, "runs_fired": 2})
+    relay.engine.dispose()
+
+    lines = client.get("/metrics").text.splitlines()
+    told = dict(line.rsplit(" ", 1) for line in lines if line.startswith(("genius_beats", "genius_relay")))
+    assert float(told["genius_beats"]) == 1
+    assert 0 <= float(told["genius_relay_pass_age_seconds"]) < 30
+    assert float(told['genius_relay_done_total{what="published"}']) == 3
+    assert float(told['genius_relay_done_total{what="runs_fired"}']) == 2
+    for gauge in (
+        "unpublished",
+        "oldest_unpublished_seconds",
+        "due_schedules",
+        "oldest_due_schedule_seconds",
+    ):
+        assert float(told[f"genius_relay_{gauge}"]) == 0
 
 
 def test_a_log_line_names_the_organization_and_no_secret(
