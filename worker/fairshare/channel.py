@@ -61,7 +61,7 @@ class Channel(TemporaryQueues):
         super().__init__(*args, **kwargs)
         self.options = Options.of(self.connection.client.transport_options)
         self.policy = self.options.policy
-        self.conversation = Conversation(self.policy, lambda lane: self.lane(lane).keys.base)
+        self.conversation = Conversation()
         self.handlers = {"BRPOP": self._brpop_read, "LISTEN": self._receive, BUFFER: self.deliver}
 
     # -- publishing
@@ -222,17 +222,17 @@ class Channel(TemporaryQueues):
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - Kombu's signature
         connection = self.client.connection
-        lanes = self.active_queues
+        lanes = [self.lane(queue) for queue in self.active_queues]
         if self._idle_until is None:
             count = max(1, self._wanted())
-            commands = self.conversation.reserve(lanes, count, self.keeper.take_ends())
+            command = self.conversation.reserve(lanes, count, self.keeper.take_ends())
         else:
             wait = min(self.brpop_timeout or 1, max(self._idle_until - monotonic(), SHORTEST_WAIT))
-            commands = self.conversation.listen([self.lane(lane).keys.bell for lane in lanes], wait)
+            command = self.conversation.listen([lane.keys.bell for lane in lanes], wait)
             self._idle_until = None
         self._in_poll = connection
         self._brpop_sent_at = monotonic()
-        connection.send_packed_command(connection.pack_commands(commands))
+        connection.send_command(*command)
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002 - Kombu's signature
         """Read the answer that is there; raises Empty if it brought no job."""

@@ -17,7 +17,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker.fairshare.queue import FairQueue, Outcome, Policy, Renewal, Reserved
+from worker.fairshare.queue import EndRow, FairQueue, Outcome, Policy, Renewal, Reserved
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class Held:
     """Set once nobody but the job itself knows the message."""
 
 
-End = tuple[str, tuple[str, str, int, int]]
-"""A lane, and how one of its leases ends, as ``finish.lua`` reads it."""
+End = tuple[str, EndRow]
+"""A lane, and how one of its leases ends."""
 
 
 class Keeper:
@@ -262,9 +262,9 @@ def impatient(pool: Any, lease: timedelta) -> Any:
     return pool
 
 
-def by_lane(ends: Iterable[End]) -> dict[str, list[tuple[str, str, int, int]]]:
+def by_lane(ends: Iterable[End]) -> dict[str, list[EndRow]]:
     """Sort ends by their lanes."""
-    lanes: dict[str, list[tuple[str, str, int, int]]] = {}
+    lanes: dict[str, list[EndRow]] = {}
     for lane, row in ends:
         lanes.setdefault(lane, []).append(row)
     return lanes

@@ -1,7 +1,7 @@
 """The fair-share queue of one lane: one typed method per script."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -16,6 +16,9 @@ CHUNK = 500
 
 TOKEN, JOB, TENANT, TRIES, MESSAGE = range(1, 6)
 RESERVED_FIELDS = 6
+
+EndRow = tuple[str, str, int, int]
+"""How a lease ends, as ``finish.lua`` reads it: token, outcome, us used (-1 is all), moment due (us)."""
 
 Clock = Callable[[], int]
 """Returns the moment in microseconds; tests inject one."""
@@ -143,7 +146,7 @@ class Finish:
     """Worker time used; None counts since the lease began."""
     due: datetime | None = None
 
-    def arguments(self) -> tuple[Argument, ...]:
+    def arguments(self) -> EndRow:
         """Spell the end as ``finish.lua`` reads it."""
         used = -1 if self.used is None else to_us(self.used)
         return (self.token, self.outcome.value, used, moment_to_us(self.due) if self.due else 0)
@@ -249,15 +252,15 @@ class FairQueue:
         """
         return [Placed(code) for code in self._in_chunks("enqueue", (), [e.arguments() for e in entries])]
 
-    def reserve(self, count: int = 1) -> list[Reserved]:
-        """Lease up to *count* jobs, each of the tenant that is furthest behind its share."""
-        return reserve([self], count)[0]
+    def reserve(self, count: int = 1, ends: Sequence[Finish] = ()) -> list[Reserved]:
+        """End leases, then lease up to *count* jobs, each of the tenant that is furthest behind its share."""
+        return reserve([self], count, {self.lane: [end.arguments() for end in ends]})[0]
 
     def finish(self, ends: Sequence[Finish]) -> list[Finished]:
         """End leases and correct what was charged to the time really used."""
         return [Finished(code) for code in self.finish_rows([end.arguments() for end in ends])]
 
-    def finish_rows(self, rows: Sequence[tuple[Argument, ...]]) -> list[int]:
+    def finish_rows(self, rows: Sequence[EndRow]) -> list[int]:
         """End leases spelled as ``finish.lua`` reads them."""
         return list(self._in_chunks("finish", (self.policy.max_tries,), rows))
 
@@ -349,9 +352,18 @@ def now(clock: Clock | None) -> Argument:
     return clock() if clock else ""
 
 
-def reserve_arguments(policy: Policy, count: int, clock: Clock | None = None) -> list[Argument]:
-    """Spell what ``reserve.lua`` reads after its keys."""
-    return [now(clock), count, to_us(policy.lease), to_us(policy.guess), policy.step, policy.max_tries]
+def reserve_command(
+    queues: Sequence[FairQueue], count: int, ends: Mapping[str, Sequence[EndRow]]
+) -> tuple[list[str], list[Argument]]:
+    """Spell the keys and arguments of ``reserve.lua``; *ends* are leases to end first, by their lanes."""
+    first = queues[0]
+    policy = first.policy
+    asked = [queue.lane for queue in queues]
+    lanes = [*asked, *(lane for lane in ends if lane not in asked)]
+    flat = (value for lane, rows in ends.items() for row in rows for value in (lanes.index(lane) + 1, *row))
+    keys = [LaneKeys(lane, first.prefix).base for lane in lanes]
+    spans = (to_us(policy.lease), to_us(policy.guess))
+    return keys, [now(first.clock), count, *spans, policy.step, policy.max_tries, len(asked), *flat]
 
 
 def read_reserved(reply: list[Any], lanes: Sequence[str]) -> tuple[list[Reserved], timedelta | None]:
@@ -370,16 +382,17 @@ def read_reserved(reply: list[Any], lanes: Sequence[str]) -> tuple[list[Reserved
     return jobs, from_us(reply[0]) if reply[0] >= 0 else None
 
 
-def reserve(queues: Sequence[FairQueue], count: int) -> tuple[list[Reserved], timedelta | None]:
+def reserve(
+    queues: Sequence[FairQueue], count: int, ends: Mapping[str, Sequence[EndRow]] | None = None
+) -> tuple[list[Reserved], timedelta | None]:
     """Lease up to *count* jobs of several lanes, one of each in turn, so that none starves another.
 
     The queues share one client, policy and clock; the first is asked first.
 
     Returns: the jobs, and after which time to look again if the bell does not ring before.
     """
-    first = queues[0]
-    arguments = reserve_arguments(first.policy, count, first.clock)
-    reply = load("reserve").run(first.client, [queue.keys.base for queue in queues], arguments)
+    keys, arguments = reserve_command(queues, count, ends or {})
+    reply = load("reserve").run(queues[0].client, keys, arguments)
     return read_reserved(reply, [queue.lane for queue in queues])
 
 

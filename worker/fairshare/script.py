@@ -20,7 +20,7 @@ class ScriptClient(Protocol):
 
 @dataclass(frozen=True)
 class Script:
-    """One verb: the shared part of ``lane.lua``, then its own file."""
+    """One verb: what it shares with others, then its own file."""
 
     verb: str
     text: str
@@ -42,10 +42,15 @@ class Script:
             return client.execute_command("EVAL", self.text, *command[2:])
 
 
+SHARED = {"finish": ("ending",), "restore": ("ending",), "reserve": ("ending", "order")}
+"""What stands between ``lane.lua`` and a verb that needs more."""
+
+
 @cache
 def load(verb: str) -> Script:
     """Return the script of *verb*."""
-    return Script(verb, f"{source('lane')}\n{source(verb)}")
+    parts = ("lane", *SHARED.get(verb, ()), verb)
+    return Script(verb, "\n".join(source(part) for part in parts))
 
 
 def source(name: str) -> str:

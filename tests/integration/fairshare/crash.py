@@ -8,8 +8,6 @@ from typing import Any
 
 from kombu.utils.imports import symbol_by_name
 
-from worker.fairshare.script import load
-
 JOBS_BEFORE = 3
 """Jobs that pass the point unharmed."""
 
@@ -40,9 +38,9 @@ def one(*_: object) -> int:
 
 
 def told(_: object, __: object, command: bytes | list[bytes], *___: object) -> int:
-    """Count the ends of leases in what goes to the server."""
+    """Count the acknowledgements in what goes to the server."""
     data = command if isinstance(command, bytes) else b"".join(command)
-    return data.count(load("finish").sha.encode())
+    return data.count(b"\r\nack\r\n")
 
 
 def taken(result: Any, *_: object) -> int:

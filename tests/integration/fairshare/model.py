@@ -130,8 +130,7 @@ class Model:
         expired = sorted(
             (lease.deadline, token) for token, lease in self.leases.items() if lease.deadline <= self.now
         )
-        for _, token in expired[:limit]:
-            self.finish(token, "lost", -1, 0)
+        self.finish([(token, "lost", -1, 0) for _, token in expired[:limit]])
         return len(expired[:limit])
 
     def promote(self, limit: int) -> None:
@@ -196,7 +195,16 @@ class Model:
         tenant.flight.add(token)
         self.place(entry.tenant)
 
-    def finish(self, token: str, outcome: str, used: int, due: int) -> int:
+    def finish(self, ends: list[tuple[str, str, int, int]]) -> list[int]:
+        """End leases, then place their tenants: those that stand in ready first."""
+        held = [self.leases[token].tenant for token, *_ in ends if token in self.leases]
+        results = [self._finish(*ending) for ending in ends]
+        standing = {name for name in held if self.tenants[name].at in {"ready", "burst"}}
+        for name in sorted(dict.fromkeys(held), key=lambda name: name not in standing):
+            self.place(name)
+        return results
+
+    def _finish(self, token: str, outcome: str, used: int, due: int) -> int:
         lease = self.leases.pop(token, None)
         if lease is None:
             return 0
@@ -216,9 +224,7 @@ class Model:
             for averages in (tenant.averages, self.averages):
                 old = averages.get(lease.kind, used)
                 averages[lease.kind] = round(old + (used - old) / 8, 3)
-        result = self._leave(lease, outcome, due)
-        self.place(lease.tenant)
-        return result
+        return self._leave(lease, outcome, due)
 
     def _leave(self, lease: Lease, outcome: str, due: int) -> int:
         job, tenant = self.jobs[lease.job], self.tenants[lease.tenant]

@@ -110,8 +110,10 @@ class Walk:
             self.model.place(name)
 
     def reserve(self) -> None:
-        wanted = self.random.randint(1, 4)
-        got = self.queue.reserve(wanted)
+        wanted = self.random.randint(1, 6)
+        ends = self.some_ends() if self.random.random() < 0.5 else []
+        got = self.queue.reserve(wanted, ends)
+        self.model.finish([end.arguments() for end in ends])
         self.model.listen(POLICY.step)
         self.model.promote(POLICY.step)
         for job in got:
@@ -124,6 +126,15 @@ class Walk:
             assert self.model.reserve(POLICY.step) is None
 
     def finish(self) -> None:
+        ends = self.some_ends()
+        assert self.queue.finish(ends) == self.model.finish([end.arguments() for end in ends])
+
+    def some_ends(self) -> list[Finish]:
+        ends = [self.some_end() for _ in range(self.random.randint(1, 3))]
+        self.ended += [end.token for end in ends]
+        return ends
+
+    def some_end(self) -> Finish:
         if not self.model.leases or self.random.random() < 0.05:
             token = self.random.choice(self.ended) if self.ended else "never"
         else:
@@ -131,10 +142,7 @@ class Walk:
         outcome = self.random.choice([*Outcome, Outcome.ACK, Outcome.ACK, Outcome.ACK])
         used = self.random.choice([-1, -1, 0, 5_000, 2_000_000])
         due = self.random.choice([0, self.clock.now + 1_000_000]) if outcome is Outcome.RETRY else 0
-        end = Finish(token, outcome, None if used < 0 else timedelta(microseconds=used), moment_from_us(due))
-        (result,) = self.queue.finish([end])
-        assert result == self.model.finish(token, outcome.value, used, due)
-        self.ended.append(token)
+        return Finish(token, outcome, None if used < 0 else timedelta(microseconds=used), moment_from_us(due))
 
     def renew(self) -> None:
         tokens = [token for token in sorted(self.model.leases) if self.random.random() < 0.7]

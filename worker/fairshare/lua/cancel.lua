@@ -12,7 +12,7 @@ local function cancel(job)
   local waited = call('ZREM', tenant.queue, job) + call('ZREM', tenant.delayed, job)
     + call('ZREM', lane.key .. ':h:' .. tenant.name, job)
   if waited == 0 then return 0 end
-  forget(lane, job, body[3])
+  forget(lane, { job }, { job })
   return 1
 end
 

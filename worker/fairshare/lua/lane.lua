@@ -9,6 +9,7 @@ local call, format, floor, max, min = redis.call, string.format, math.floor, mat
 local NO_LIMIT = 2 ^ 52
 local DEBT_WINDOW = 60000000 -- us of worker time a tenant can owe when it comes back
 local RIPEN_LIMIT = 64 -- delayed jobs of one tenant moved in one step
+local PART = 1000 -- values in one command, an even number: Lua's stack holds 8,000
 
 local function whole(number) return format('%.0f', number) end
 local function exact(number) return format('%.3f', number) end
@@ -35,6 +36,15 @@ local function open(key)
     learned = {},
     ring = false,
   }
+end
+
+-- Run one command on many values; a command has a price of its own.
+local function call_on(command, key, values)
+  for at = 1, #values, PART do call(command, key, unpack(values, at, min(at + PART - 1, #values))) end
+end
+
+local function append(list, ...)
+  for at = 1, select('#', ...) do list[#list + 1] = (select(at, ...)) end
 end
 
 -- Add what was learned to the fields that are to be written.
@@ -103,18 +113,28 @@ local function tenant_of(lane, name)
   return tenant
 end
 
+-- A tenant's jobs that wait and that are in flight, counted once: who changes them keeps the count, or forgets it.
+local function waiting(tenant)
+  tenant.waiting = tenant.waiting or call('ZCARD', tenant.queue)
+  return tenant.waiting
+end
+
+local function running(tenant)
+  tenant.running = tenant.running or call('ZCARD', tenant.flight)
+  return tenant.running
+end
+
 -- Where a tenant belongs now, and with which score; nil if it may not run.
 local function belongs(tenant)
   if tenant.paused then return nil end
-  if call('ZCARD', tenant.queue) == 0 then
+  if waiting(tenant) == 0 then
     local first = call('ZRANGE', tenant.delayed, 0, 0, 'WITHSCORES')
     if not first[1] then return nil end
     if tonumber(first[2]) > NOW then return 'due', tonumber(first[2]) end
   end
   if tenant.gap > 0 and tenant.tat - tenant.tau > NOW then return 'limited', tenant.tat - tenant.tau end
-  local running = call('ZCARD', tenant.flight)
-  if running < tenant.cap then return 'ready' end
-  if running < tenant.soft_cap then return 'burst' end
+  if running(tenant) < tenant.cap then return 'ready' end
+  if running(tenant) < tenant.soft_cap then return 'burst' end
   return nil
 end
 
@@ -202,10 +222,10 @@ local function has_tries(lane)
   return lane.has_tries
 end
 
-local function forget(lane, job, boost)
-  call('HDEL', lane.key .. ':body', job)
-  if has_tries(lane) then call('HDEL', lane.key .. ':tries', job) end
-  if boost ~= 0 then call('HDEL', lane.key .. ':boost', job) end
+local function forget(lane, jobs, boosted)
+  call_on('HDEL', lane.key .. ':body', jobs)
+  if has_tries(lane) then call_on('HDEL', lane.key .. ':tries', jobs) end
+  call_on('HDEL', lane.key .. ':boost', boosted)
 end
 
 -- Move at most RIPEN_LIMIT of a tenant's delayed jobs that came due into its queue.
@@ -223,48 +243,5 @@ local function ripen(lane, tenant)
   end
   call('ZREM', tenant.delayed, unpack(jobs))
   call('ZADD', tenant.queue, unpack(entries))
-end
-
--- The one way out of being in flight. Returns 0 for a stale token, 1 when done, 2 when the job went to the dead letters.
--- outcome: ack, drop (gone without success), retry (again, from due), lost (its holder vanished), unstarted (never ran).
-local function finish(lane, token, outcome, used, due, max_tries)
-  local raw = call('HGET', lane.key .. ':lease', token)
-  if not raw then return 0 end
-  local lease = unpack_lease(raw)
-  local tenant = tenant_of(lane, lease.tenant)
-  local longest = max(0, NOW - lease.start)
-  if outcome == 'lost' then longest = max(0, min(NOW, lease.deadline) - lease.start) end
-  used = (used < 0 or used > longest) and longest or used
-  if outcome == 'unstarted' then
-    used = 0
-    tenant.tat = max(0, tenant.tat - tenant.gap)
-  end
-  call('HDEL', lane.key .. ':lease', token)
-  call('ZREM', lane.key .. ':leases', token)
-  call('ZREM', tenant.flight, token)
-  charge(tenant, used - lease.charged)
-  tenant.guessed = max(0, tenant.guessed - lease.guessed)
-  if outcome ~= 'lost' and outcome ~= 'unstarted' then learn(lane, tenant, lease.kind, used) end
-  local result = 1
-  if outcome ~= 'ack' then lane.has_tries = nil end -- the first try may be counted now
-  if outcome == 'ack' or outcome == 'drop' then
-    forget(lane, lease.job, lease.boost)
-  elseif outcome ~= 'unstarted' and call('HINCRBY', lane.key .. ':tries', lease.job, 1) >= max_tries then
-    call('HSET', lane.key .. ':dead', lease.job, call('HGET', lane.key .. ':body', lease.job))
-    forget(lane, lease.job, lease.boost)
-    result = 2
-  elseif due > NOW then
-    call('ZADD', tenant.delayed, whole(due), lease.job)
-  else
-    call('ZADD', tenant.queue, whole(lease.score), lease.job)
-  end
-  place(lane, tenant)
-  return result
-end
-
--- Give at most limit expired leases back.
-local function restore(lane, limit, max_tries)
-  local tokens = call('ZRANGEBYSCORE', lane.key .. ':leases', '-inf', whole(NOW), 'LIMIT', 0, limit)
-  for _, token in ipairs(tokens) do finish(lane, token, 'lost', -1, 0, max_tries) end
-  return #tokens
+  tenant.waiting = nil
 end

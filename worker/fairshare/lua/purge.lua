@@ -10,7 +10,7 @@ for at = 1, #found[2], 2 do
   local tenant = tenant_of(lane, body[1])
   if call('ZREM', tenant.queue, job) + call('ZREM', tenant.delayed, job)
     + call('ZREM', lane.key .. ':h:' .. tenant.name, job) > 0 then
-    forget(lane, job, body[3])
+    forget(lane, { job }, { job })
     dropped = dropped + 1
   end
 end

@@ -1,14 +1,15 @@
 --[[ reserve: lease the next jobs, each of the tenant that is furthest behind its share.
-  KEYS[..]  lanes, in the order in which they are asked: one job each, round and round
+  KEYS[..]  lanes, in the order in which they are asked: one job each, round and round; then lanes that are not asked
   ARGV[2]   how many jobs at most          ARGV[3]  lease length, us
   ARGV[4]   guess for a kind never seen, us          ARGV[5]  limit of every step before the first job
-  ARGV[6]   tries after which a job goes to the dead letters
+  ARGV[6]   tries after which a job goes to the dead letters          ARGV[7]  how many lanes are asked
+  ARGV[8..] leases that end first, five each: index of the lane, and what finish reads
   Returns   us until a look is worth while again (-1: only after the bell), then six for each job: index of its lane,
-            token, job, tenant, earlier tries, message.
+            token, job, tenant, tries, message.
   Cost      O(log T) a job, O(limit log J) before; never O(T) or O(J).
   Keeps     in flight <= max(cap, soft cap); a message is leased in the step that takes it out of its queue. ]]
 local wanted, lease_time, guess = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local limit, max_tries = tonumber(ARGV[5]), tonumber(ARGV[6])
+local limit, max_tries, asked = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
 -- After a silence (Redis was away, or every worker) live holders get the time of one renewal to come back.
 local function listen(lane)
@@ -34,13 +35,14 @@ local function hand_out(lane, tenant, job, score)
   charge(tenant, charged)
   tenant.guessed = tenant.guessed + charged
   if tenant.gap > 0 then tenant.tat = max(NOW, tenant.tat) + tenant.gap end
-  call('HSET', lane.key .. ':lease', token, pack_lease({
+  append(lane.leases, token, pack_lease({
     tenant = tenant.name, job = job, kind = body[2], score = score, start = NOW, charged = charged, boost = body[3],
     deadline = deadline, guessed = charged,
   }))
-  call('ZADD', lane.key .. ':leases', whole(deadline), token)
-  call('ZADD', tenant.flight, whole(deadline), token)
-  place(lane, tenant)
+  append(lane.deadlines, whole(deadline), token)
+  tenant.running = running(tenant) + 1
+  move(lane, tenant)
+  append(tenant.begun, whole(deadline), token)
   return token, body[4]
 end
 
@@ -53,24 +55,20 @@ local function set_aside(lane, tenant, job, score)
   return true
 end
 
-local function first_of(lane)
-  return call('ZRANGE', lane.key .. ':ready', 0, 0)[1] or call('ZRANGE', lane.key .. ':burst', 0, 0)[1]
-end
-
 local function take(lane, index, reply)
   for _ = 1, limit do
-    local name = first_of(lane)
-    if not name then return false end
-    local tenant = tenant_of(lane, name)
+    local tenant = next_of(lane)
+    if not tenant then return false end
     ripen(lane, tenant)
     local job, score = unpack(call('ZPOPMIN', tenant.queue))
+    if job and tenant.waiting then tenant.waiting = tenant.waiting - 1 end
     if job and not set_aside(lane, tenant, job, score) then
       local token, message = hand_out(lane, tenant, job, tonumber(score))
       local tries = tonumber(has_tries(lane) and call('HGET', lane.key .. ':tries', job) or 0)
-      for _, value in ipairs({ index, token, job, name, tries, message }) do reply[#reply + 1] = value end
+      append(reply, index, token, job, tenant.name, tries, message)
       return true
     end
-    place(lane, tenant)
+    move(lane, tenant)
   end
   lane.ring = true -- more steps were needed than one call may take
   return false
@@ -84,13 +82,27 @@ local function earliest(lane, soonest)
   return soonest
 end
 
+local function ends_of(index)
+  local ends = {}
+  for at = 8, #ARGV, 5 do
+    if tonumber(ARGV[at]) == index then append(ends, ending_at(at + 1)) end
+  end
+  return ends
+end
+
 local lanes, reply, open_lanes, taken = {}, { -1 }, {}, 0
 for index, key in ipairs(KEYS) do
   local lane = open(key)
-  lanes[index] = lane
-  open_lanes[index] = true
-  listen(lane)
-  promote(lane)
+  local _, changed = finish(lane, ends_of(index), max_tries)
+  if index <= asked then
+    lanes[index] = lane
+    open_lanes[index] = true
+    listen(lane)
+    promote(lane)
+    begin(lane, wanted)
+  elseif changed then
+    close(lane)
+  end
 end
 local idle = 0
 while taken < wanted and idle < #lanes do
@@ -104,11 +116,12 @@ end
 
 local soonest = NO_LIMIT
 for index, lane in ipairs(lanes) do
+  store(lane)
   if taken == 0 then
     if not lane.ring then call('DEL', lane.key .. ':bell') end
     soonest = earliest(lane, soonest)
   else
-    lane.ring = lane.ring or open_lanes[index] and first_of(lane) ~= nil
+    lane.ring = lane.ring or open_lanes[index] and call('EXISTS', lane.key .. ':ready', lane.key .. ':burst') > 0
   end
   close(lane)
 end
