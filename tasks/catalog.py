@@ -7,6 +7,7 @@ from typing import Any
 
 from models.user import Permission
 from tasks.payloads import AccountQuota, Nothing, PublishPost, Rollup, ScoreLeads, TrainModel
+from tasks.report_payloads import DeliverAlert, EvaluateAlerts, ProduceReport
 from worker.context import Effects
 from worker.job import JobKind, Lane
 
@@ -61,6 +62,34 @@ ACCOUNT_QUOTA = JobKind(
     permission=Permission.MANAGE_JOBS,
 )
 
+PRODUCE_REPORT = JobKind(
+    name="reports.produce",
+    payload=ProduceReport,
+    lane=Lane.ANALYTICS,
+    effects=Effects.DATABASE,
+    permission=Permission.MANAGE_JOBS,
+    feature="basic_analytics",
+)
+
+EVALUATE_ALERTS = JobKind(
+    name="alerts.evaluate",
+    payload=EvaluateAlerts,
+    lane=Lane.SYSTEM,
+    effects=Effects.DATABASE,
+    permission=Permission.MANAGE_JOBS,
+)
+
+DELIVER_ALERT = JobKind(
+    name="system.deliver_alert",
+    payload=DeliverAlert,
+    lane=Lane.SYSTEM,
+    effects=Effects.OUTSIDE,
+    permission=None,
+    max_attempts=10,
+    backoff=timedelta(seconds=30),
+    time_limit=timedelta(minutes=1),
+)
+
 RELAY_TICK = JobKind(
     name="system.relay_tick",
     payload=Nothing,
@@ -89,6 +118,9 @@ CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
             TRAIN_MODEL,
             ROLLUP,
             ACCOUNT_QUOTA,
+            PRODUCE_REPORT,
+            EVALUATE_ALERTS,
+            DELIVER_ALERT,
             RELAY_TICK,
             RETENTION,
         )
