@@ -73,6 +73,7 @@ def _metric(metric: Metric, values: list[float | None]) -> dict[str, Any]:
         "better": metric.better.value,
         "value": current,
         "previous": previous,
+        "difference": None if current is None or previous is None else round(current - previous, 6),
         "change": _change(current, previous),
         "weekly": weeks,
         "trend": {

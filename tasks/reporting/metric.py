@@ -14,6 +14,7 @@ class Unit(StrEnum):
     COUNT = "count"
     SHARE = "share"
     """0 to 1."""
+    SHARE_CHANGE = "change of share"
     SECONDS = "seconds"
     POINTS = "points"
     VALUE = "value"

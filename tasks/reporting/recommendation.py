@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from tasks.reporting.metric import Unit
+from tasks.reporting.text import meter_name
 from tasks.reporting.trend import LEAST_WEEKS, Direction
 
 LEAST_POSTS = 5
@@ -44,7 +46,8 @@ class Facts:
         slope = metric["trend"]["slope_per_week"]
         label = f"{metric['label']}, change a week"
         comparison = "falls below" if slope < 0 else "rises above"
-        return _evidence(f"{key}.slope_per_week", label, metric["unit"], slope, comparison, 0)
+        unit = Unit.SHARE_CHANGE.value if metric["unit"] == Unit.SHARE else metric["unit"]
+        return _evidence(f"{key}.slope_per_week", label, unit, slope, comparison, 0)
 
     def heads(self, key: str, direction: Direction) -> bool:
         """Tell whether the metric's trend has the *direction*."""
@@ -114,7 +117,14 @@ def jobs_fail(facts: Facts) -> list[Finding]:
 def quota_runs_out(facts: Facts) -> list[Finding]:
     """Find limits that are nearly reached."""
     evidence = [
-        _evidence("quota.share", quota["meter"], "share", quota["share"], "at or above", QUOTA_SHARE)
+        _evidence(
+            f"quota.{quota['meter']}",
+            meter_name(quota["meter"]),
+            "share",
+            quota["share"],
+            "at or above",
+            QUOTA_SHARE,
+        )
         for quota in facts.document["quota"]
         if quota["share"] is not None and quota["share"] >= QUOTA_SHARE
     ]

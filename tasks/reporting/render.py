@@ -15,7 +15,7 @@ from tasks.branding import Branding
 from tasks.reporting.chart import sparkline
 from tasks.reporting.colour import palette_of
 from tasks.reporting.document import Document, canonical
-from tasks.reporting.text import clean, shown, signed
+from tasks.reporting.text import clean, difference, meter_name, shown, signed
 
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet takes a cell that begins so for a formula; the last four are their full-width twins."""
@@ -47,7 +47,14 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"clean": clean, "shown": shown, "signed": signed, "day": _day}
+    environment.filters |= {
+        "clean": clean,
+        "shown": shown,
+        "signed": signed,
+        "difference": difference,
+        "meter": meter_name,
+        "day": _day,
+    }
     environment.globals["sparkline"] = sparkline
     return environment.get_template("report.html.j2")
 

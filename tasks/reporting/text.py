@@ -40,6 +40,7 @@ def _span(seconds: float) -> str:
 
 _WRITTEN: Mapping[str, Callable[[float], str]] = {
     Unit.SHARE: lambda value: f"{value * 100:.1f} %",
+    Unit.SHARE_CHANGE: lambda value: f"{value * 100:+.1f} points",
     Unit.SECONDS: _span,
     Unit.POINTS: lambda value: f"{value:.1f}",
     Unit.VALUE: lambda value: f"{value:,.2f}",
@@ -50,3 +51,14 @@ _WRITTEN: Mapping[str, Callable[[float], str]] = {
 def signed(value: float, unit: str) -> str:
     """Return *value* with its sign."""
     return f"{'-' if value < 0 else '+'}{shown(abs(value), unit)}"
+
+
+def difference(value: float, unit: str) -> str:
+    """Return by how much something changed; a share changes by percentage points, not by per cent."""
+    return shown(value, Unit.SHARE_CHANGE) if unit == Unit.SHARE else signed(value, unit)
+
+
+def meter_name(meter: str) -> str:
+    """Return a meter as words."""
+    words = meter.replace("_", " ")
+    return f"{words.removesuffix(' month')} a month".capitalize() if words.endswith(" month") else words
