@@ -56,6 +56,17 @@ SELECT pg_catalog.pg_advisory_unlock_all();
 RESET ALL
 """
 
+CANARY_IN_PIPELINE = """
+SELECT coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') = ''
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE name <> '')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+   AND current_user = %s AS clean,
+       pg_catalog.pg_advisory_unlock_all()
+"""
+"""The same as one statement, which is itself a cursor without a name; RESET ALL is another."""
+
+RAN_FREE_SQL = "ran_free_sql"
+"""What a connection's info says when it has to be looked at before the pool may hand it on."""
 
 UNSAFE = ("it bypasses policies", "it owns tables", "it is a member of another role", "it arrived bound")
 """What is wrong when a column of IDENTITY is true, in their order."""
@@ -63,6 +74,9 @@ UNSAFE = ("it bypasses policies", "it owns tables", "it is a member of another r
 
 BINDING = "tenant_binding"
 """Execution option that carries the Binding of a connection's transactions."""
+
+BEGUN_BY_CALLER = "begun_by_caller"
+"""Execution option of a connection whose transaction has begun, and is bound, before SQLAlchemy needs it."""
 
 
 class Binding(Protocol):
@@ -197,10 +211,13 @@ def _readable(descriptor: int) -> bool:
 
 def _begin(connection: Connection) -> None:
     """Begin and bind in one round trip; without a binding the transaction sees and writes nothing."""
-    binding: Binding | None = connection.get_execution_options().get(BINDING)
+    options = connection.get_execution_options()
+    if options.get(BEGUN_BY_CALLER):
+        return
+    binding: Binding | None = options.get(BINDING)
     raw = connection.connection.driver_connection
     assert raw is not None
-    connection.info["ran_free_sql"] = True
+    connection.info[RAN_FREE_SQL] = True
     cursor = psycopg.ClientCursor(raw)  # the simple protocol: two statements in one message
     try:
         if binding is None:
@@ -214,7 +231,7 @@ def _begin(connection: Connection) -> None:
 
 def _discard_dirty(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
     """Throw away a connection on which a session left its binding, a cursor, a channel or another role."""
-    if connection is None or not record.info.pop("ran_free_sql", False):
+    if connection is None or not record.info.pop(RAN_FREE_SQL, False):
         return
     clean = connection.info.transaction_status == TransactionStatus.IDLE and _is_clean(connection, record)
     if not clean:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
@@ -54,7 +54,7 @@ class RelayDatabase:
 
 
 @dataclass(frozen=True, slots=True)
-class _TenantBinding:
+class TenantBinding:
     """Hands each transaction of a session a fresh seal of the same tenant."""
 
     database: Database
@@ -94,9 +94,11 @@ def get_database() -> Database:
 class TenantSession(Session):
     """A session of one tenant, for ever: used for two, it would hand one's objects to the other."""
 
-    def __init__(self, binding: _TenantBinding) -> None:
+    def __init__(self, binding: TenantBinding, *, connection: Connection | None = None) -> None:
+        """Work in its own transactions, or in the one that *connection* has begun, which it cannot commit."""
         super().__init__(
-            binding.database.engine,
+            connection or binding.database.engine,
+            join_transaction_mode="rollback_only",
             execution_options={BINDING: binding},
             expire_on_commit=False,
             close_resets_only=False,
@@ -112,7 +114,7 @@ def tenant_session(
 
     Commits when the block ends, rolls back when it raises. The audit log names *actor* as who changed things.
     """
-    with TenantSession(_TenantBinding(database, organization_id, actor or "")) as session, session.begin():
+    with TenantSession(TenantBinding(database, organization_id, actor or "")) as session, session.begin():
         yield session
 
 

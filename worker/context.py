@@ -8,7 +8,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from psycopg import Cursor
+from psycopg.abc import Params, QueryNoTemplate
+from psycopg.rows import DictRow
 from sqlalchemy.orm import Session
+
+from models.transaction import TenantTransaction
 
 
 class Effects(StrEnum):
@@ -76,7 +81,19 @@ class DatabaseJob:
     """
 
     claim: Claim
-    session: Session
+    transaction: TenantTransaction
+
+    @property
+    def session(self) -> Session:
+        """An ORM session, made when first asked for; a few statements are cheaper without."""
+        return self.transaction.session
+
+    def execute(self, statement: QueryNoTemplate, parameters: Params | None = None) -> Cursor[DictRow]:
+        """Send a statement to the driver without waiting for it, until the cursor is read.
+
+        Use either this or `session`: the one does not see what the other has not sent yet.
+        """
+        return self.transaction.execute(statement, parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
 from celery.exceptions import Reject, SoftTimeLimitExceeded
-from psycopg.types.json import Jsonb
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
@@ -17,8 +15,11 @@ from config.plans import terms_of
 from config.settings import get_settings
 from models.job import JobState
 from models.session import Database, call, get_database, tenant_session
+from models.transaction import tenant_transaction
 from worker.backoff import retry_moment
-from worker.claim import take
+from worker.brief import may_be_brief, run_brief
+from worker.claim import JobBusyError, take
+from worker.complete import commit_completion, record_completion
 from worker.context import (
     Claim,
     Completion,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-COMPLETE = text("SELECT app.complete_jobs(NULL, :jobs, :attempts, :outcomes, cast(:quantities AS bigint[]))")
-"""In a transaction that is bound to the tenant already."""
-
 EXPECTED = (JobError, SoftTimeLimitExceeded)
 """Errors that are part of a job's life, with words of our own."""
 
@@ -53,8 +51,16 @@ GIVE_BACK_PAUSE_S = 0.5
 """Before a message goes back because Postgres is away, say, so that it does not spin."""
 
 
-def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: tuple[object, ...]) -> None:
+def execute(
+    kind: "JobKind[Any]",
+    body: "Callable[..., Completion]",
+    arguments: tuple[object, ...],
+    *,
+    redelivered: bool = False,
+) -> None:
     """Run the attempt that a message points to; nothing runs when the job has moved on.
+
+    *redelivered* tells that the message came before, and that nobody knows what became of the attempt.
 
     Raises:
         Reject: What became of the attempt is not known; the message goes back and finds out.
@@ -63,6 +69,8 @@ def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: 
     database = get_database()
     try:
         pointer = read_pointer(kind.name, arguments, secret)
+        if may_be_brief(kind, pointer, redelivered=redelivered) and run_brief(database, kind, body, pointer):
+            return
         claim = take(database, pointer)
         if claim is not None:
             with bound_contextvars(**name(claim)), get_lease_keeper().hold(claim) as hold:
@@ -71,6 +79,11 @@ def execute(kind: "JobKind[Any]", body: "Callable[..., Completion]", arguments: 
         log.error("forged message dropped", reason=str(error))  # noqa: TRY400 - the trace tells nothing
     except LeaseLostError as error:
         raise Reject(str(error), requeue=True) from error
+    except JobBusyError as error:
+        time.sleep(GIVE_BACK_PAUSE_S)
+        raise Reject(str(error), requeue=True) from error
+    except Reject:
+        raise
     except Exception as error:
         log.exception("message given back: what became of the attempt is not known")
         time.sleep(GIVE_BACK_PAUSE_S)
@@ -103,39 +116,18 @@ def run_in_database(
     database: Database, body: "Callable[..., Completion]", claim: Claim, payload: Any
 ) -> None:
     """Commit the effects and the completion together, or neither."""
-    with tenant_session(database, claim.organization_id) as session:
-        completion = body(DatabaseJob(claim, session), payload)
-        complete(session, claim, completion)
+    with tenant_transaction(database, claim.organization_id) as transaction:
+        completion = body(DatabaseJob(claim, transaction), payload)
+        commit_completion(transaction, claim, completion)
 
 
 def run_outside(database: Database, body: "Callable[..., Completion]", hold: Hold, payload: Any) -> None:
     """Let the body open its own short transactions; complete in one more."""
-    claim = hold.claim
     transaction: Callable[[], AbstractContextManager[Session]] = partial(
-        tenant_session, database, claim.organization_id
+        tenant_session, database, hold.claim.organization_id
     )
-    completion = body(OutsideJob(claim, transaction, hold.check), payload)
-    with transaction() as session:
-        complete(session, claim, completion)
-
-
-def complete(session: Session, claim: Claim, completion: Completion) -> None:
-    """Complete the attempt in the caller's transaction.
-
-    Raises:
-        LeaseLostError: Somebody else holds the job; the caller's transaction must not commit.
-    """
-    done = session.scalar(
-        COMPLETE,
-        {
-            "jobs": [claim.job_id],
-            "attempts": [claim.attempt],
-            "outcomes": [Jsonb(completion.result)],
-            "quantities": [completion.quantity],
-        },
-    )
-    if done is None:
-        raise LeaseLostError(f"attempt {claim.attempt} is not ours any more")
+    completion = body(OutsideJob(hold.claim, transaction, hold.check), payload)
+    record_completion(database, hold.claim, completion)
 
 
 def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exception) -> None:

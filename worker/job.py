@@ -34,6 +34,14 @@ def one_per_job(_: BaseModel) -> int:
     return 1
 
 
+class BriefOutsideError(ValueError):
+    """A kind that calls the outside cannot be brief: no transaction may stand across a call."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"kind {kind} calls the outside and cannot be brief")
+        self.kind = kind
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobKind(Generic[PayloadT]):
     """Everything about a kind of job but its body.
@@ -47,6 +55,8 @@ class JobKind(Generic[PayloadT]):
         quantity: How much of the meter a payload reserves.
         backoff: Ceiling of the first retry's random delay; doubles with each attempt up to an hour.
         time_limit: A run longer than this is stopped and counts as failed.
+        brief: Its body takes milliseconds and only touches our database. Jobs of one organization that wait
+            at the same time share a transaction; if one fails, each runs again by itself.
     """
 
     name: str
@@ -60,6 +70,11 @@ class JobKind(Generic[PayloadT]):
     max_attempts: int = 5
     backoff: timedelta = timedelta(seconds=2)
     time_limit: timedelta = timedelta(minutes=5)
+    brief: bool = False
+
+    def __post_init__(self) -> None:
+        if self.brief and self.effects is not Effects.DATABASE:
+            raise BriefOutsideError(self.name)
 
 
 KINDS: dict[str, JobKind[Any]] = {}
@@ -75,12 +90,13 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
     def decorate(body: BodyT) -> BodyT:
         KINDS[kind.name] = kind
 
-        def run(*pointer: object) -> None:
-            execute(kind, body, pointer)
+        def run(task: Any, *pointer: object) -> None:
+            execute(kind, body, pointer, redelivered=bool(task.request.delivery_info.get("redelivered")))
 
         hard_limit = kind.time_limit + HARD_LIMIT_GRACE
         app.task(
             name=kind.name,
+            bind=True,
             typing=False,
             soft_time_limit=round(kind.time_limit.total_seconds()),
             time_limit=round(hard_limit.total_seconds()),

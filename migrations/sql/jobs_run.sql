@@ -4,8 +4,9 @@
 
 -- Moves waiting jobs to running and answers with all a worker needs of each; no row of a job that has moved on.
 -- Arrays run in parallel, one element a job, of any number of organizations: each element brings its own seal, and
--- each organization's jobs are claimed under its own binding. Nested loops by key: the planner, which knows nothing
--- of the length of an array, would read whole tables.
+-- each organization's jobs are claimed under its own binding. A row that is locked is not waited for, since whoever
+-- holds it may stand still: it is answered without its kind, and its message has to come again. Nested loops by key:
+-- the planner, which knows nothing of the length of an array, would read whole tables.
 CREATE FUNCTION app.claim_jobs(
     seals text[], jobs uuid[], attempts_made integer[], worker text, lease interval
 ) RETURNS TABLE (
@@ -37,7 +38,7 @@ BEGIN
               AND row.attempt < row.max_attempts AND NOT row.cancel_requested
               AND (row.expires_at IS NULL OR row.expires_at > clock_timestamp())
             ORDER BY row.id
-            FOR UPDATE OF row
+            FOR NO KEY UPDATE OF row SKIP LOCKED
         ), claimed AS (
             UPDATE public.jobs AS row
             SET state = 'running', attempt = row.attempt + 1, started_at = clock_timestamp()
@@ -70,9 +71,15 @@ BEGIN
             FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
             JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
             WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled')
+            FOR UPDATE OF row SKIP LOCKED
         LOOP
             PERFORM app.refuse_job(tenant, refused.id, refused.attempt);
         END LOOP;
+        RETURN QUERY
+        SELECT row.id, NULL::text, NULL::jsonb, row.attempt, row.max_attempts, row.created_at
+        FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
+        JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+        WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled');
     END LOOP;
 END $$;
 
@@ -125,16 +132,18 @@ BEGIN
     RETURNING held.job_id, job.cancel_requested;
 END $$;
 
--- Completes attempts together with the effects of the caller's transaction, and answers which jobs were still ours:
--- if any is missing its lease was lost, and the caller rolls back. Arrays run in parallel, one element a job.
+-- Completes attempts together with the effects of the caller's transaction: all of them, or it raises GL001, because the
+-- lease of one was lost, and the caller rolls back. Arrays run in parallel, one element a job.
 CREATE FUNCTION app.complete_jobs(
     seal text, jobs uuid[], held_attempts integer[], outcomes jsonb[], quantities bigint[]
-) RETURNS SETOF uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     tenant uuid := app.bind(seal);
+    finished uuid[];
+    meters text[];
+    used bigint[];
 BEGIN
-    RETURN QUERY
     WITH done AS (
         UPDATE public.jobs AS row
         SET state = 'succeeded', result = item.outcome, error = NULL, finished_at = clock_timestamp()
@@ -148,31 +157,49 @@ BEGIN
     ), told AS (
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
         SELECT tenant, done.id, app.uuid7(), done.attempt, 'succeeded' FROM done
-    ), settled AS (
+    )
+    SELECT array_agg(done.id), array_agg(done.meter), array_agg(done.quantity)
+    INTO finished, meters, used FROM done;
+    PERFORM app.settle_success(tenant, cardinality(jobs), finished, meters, used);
+END $$;
+
+-- Does what follows from the success of *finished* jobs, which the caller has ended in this transaction: lets go of the
+-- jobs that wait for them, in a statement of its own, which sees what was submitted meanwhile; then commits their quota.
+-- *used* is what each used of its own meter of *meters*, NULL what it held. Raises GL001 when they are not *wanted* many.
+CREATE FUNCTION app.settle_success(tenant uuid, wanted integer, finished uuid[], meters text[], used bigint[])
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(cardinality(finished), 0) <> wanted THEN
+        RAISE EXCEPTION 'a lease was lost' USING ERRCODE = 'GL001';
+    END IF;
+    PERFORM app.release_dependents(tenant, finished, 'succeeded');
+    PERFORM app.commit_quota(tenant, finished, meters, used);
+END $$;
+
+-- Turns what jobs hold into what they have used, and writes the ledger. Arrays run in parallel, one element a job.
+CREATE FUNCTION app.commit_quota(tenant uuid, finished uuid[], meters text[], used bigint[])
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    WITH settled AS (
         UPDATE public.quota_reservations AS reservation
         SET state = 'committed'
-        FROM done
-        WHERE reservation.organization_id = tenant AND reservation.job_id = done.id AND reservation.state = 'held'
+        FROM unnest(finished, meters, used) AS item(job, meter, quantity)
+        WHERE reservation.organization_id = tenant AND reservation.job_id = item.job AND reservation.state = 'held'
         RETURNING reservation.job_id, reservation.meter, reservation.period_start, reservation.quantity AS held,
-            CASE WHEN reservation.meter = done.meter THEN coalesce(done.quantity, reservation.quantity)
+            CASE WHEN reservation.meter = item.meter THEN coalesce(item.quantity, reservation.quantity)
                  ELSE reservation.quantity END AS quantity
     ), recorded AS (
         INSERT INTO public.usage_ledger (organization_id, id, job_id, meter, period_start, quantity)
         SELECT tenant, app.uuid7(), settled.job_id, settled.meter, settled.period_start, settled.quantity
         FROM settled
-    ), counted AS (
-        UPDATE public.quota_periods AS period
-        SET reserved = period.reserved - total.held, used = period.used + total.quantity
-        FROM (
-            SELECT settled.meter, settled.period_start, sum(settled.held)::bigint AS held,
-                sum(settled.quantity)::bigint AS quantity
-            FROM settled GROUP BY settled.meter, settled.period_start
-            ORDER BY settled.meter  -- so that two completions never lock each other's periods crosswise
-        ) AS total
-        WHERE period.organization_id = tenant AND period.meter = total.meter
-          AND period.period_start = total.period_start
     )
-    SELECT done.id FROM done;
-    -- A statement of its own, which sees what was submitted to wait for these meanwhile.
-    PERFORM app.release_dependents(tenant, jobs, 'succeeded');
-END $$;
+    UPDATE public.quota_periods AS period
+    SET reserved = period.reserved - total.held, used = period.used + total.quantity
+    FROM (
+        SELECT settled.meter, settled.period_start, sum(settled.held)::bigint AS held,
+            sum(settled.quantity)::bigint AS quantity
+        FROM settled GROUP BY settled.meter, settled.period_start
+        ORDER BY settled.meter  -- so that two completions never lock each other's periods crosswise
+    ) AS total
+    WHERE period.organization_id = tenant AND period.meter = total.meter AND period.period_start = total.period_start
+$$;

@@ -19,7 +19,7 @@ def upgrade() -> None:
     _create_side_tables()
     _create_waits()
     _create_quota()
-    for script in ("history", "jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_end", "relay"):
+    for script in ("history", "jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_brief", "jobs_end", "relay"):
         run_file(f"{script}.sql")
 
 

@@ -41,7 +41,7 @@ from tests.chaos.step import (
 )
 from tests.integration.families.stand_in import StandIn, run_stand_in
 from tests.support import outcome
-from tests.support.kinds import ASK_REMOTE, INCLUDE, LEAVE_CAMPAIGN, Ask, Leave
+from tests.support.kinds import ASK_REMOTE, INCLUDE, LEAVE_BRIEFLY, LEAVE_CAMPAIGN, Ask, Leave
 from tests.support.service import Services
 from tests.support.wait import StillFalseError, wait_until
 from worker.fairshare.queue import FairQueue
@@ -163,16 +163,17 @@ def scene(database: Database, tenant: Tenant, client: redis.Redis, tmp_path: Pat
 def work_of(step: Step, account_id: UUID) -> Submission:
     """Return a job that passes *step*; what it leaves is named after the step."""
     match step.work:
-        case Work.PLAIN:
-            return Submission(LEAVE_CAMPAIGN, Leave(name=step.name))
-        case Work.LONG:
-            return Submission(LEAVE_CAMPAIGN, Leave(name=step.name, sleep_ms=1200))
+        case Work.PLAIN | Work.LONG:
+            sleep_ms = 1200 if step.work is Work.LONG else 0
+            return Submission(LEAVE_CAMPAIGN, Leave(name=step.name, sleep_ms=sleep_ms))
         case Work.FAILS_ONCE:
             return Submission(LEAVE_CAMPAIGN, Leave(name=step.name, failures=RETRIES))
         case Work.REFUSED_ONCE:
             return Submission(ASK_REMOTE, Ask(name=step.name, refusals=RETRIES, after_ms=400))
         case Work.FAILS_FOR_GOOD:
             return Submission(LEAVE_CAMPAIGN, Leave(name=step.name, failures=100, permanent=True))
+        case Work.BRIEF:
+            return Submission(LEAVE_BRIEFLY, Leave(name=step.name))
         case Work.POST:
             return Submission(PUBLISH_POST, PublishPost(account_id=account_id, text=step.name))
 

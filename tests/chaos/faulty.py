@@ -13,6 +13,8 @@ import signal
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +34,8 @@ STATEMENTS = {
         (r"\bsubmit_jobs", "submit"),
         (r"\bmark_published", "mark published"),
         (r"\bclaim_job", "claim"),
-        (r"\bcomplete_job", "complete"),
+        (r"\bcomplete_(held_)?jobs", "complete"),
+        (r"\bhold_jobs", "hold"),
         (r"\bfail_job", "fail"),
         (r"\brenew_leases", "renew"),
         (r"\brequeue_lapsed", "requeue"),
@@ -43,7 +46,8 @@ STATEMENTS = {
         (r"^UPDATE social_posts", "post"),
     )
 }
-SCRIPTS = {load("enqueue").sha.encode(): "publish", load("finish").sha.encode(): "acknowledge"}
+COMMANDS = {load("enqueue").sha.encode(): "publish", b"\r\nack\r\n": "acknowledge"}
+"""What a command to Redis contains: the script that publishes, or how a lease ends."""
 PRELOADED = {
     "celery": ("celery.bin.celery", "worker.app", "worker.scheduler", "tests.support.kinds"),
     "uvicorn": ("uvicorn", "tests.chaos.intake"),
@@ -86,28 +90,42 @@ def wrap_postgres(faults: Faults) -> None:
     open_acts: weakref.WeakKeyDictionary[Any, list[tuple[str, str]]] = weakref.WeakKeyDictionary()
 
     def faulty_execute(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        if query == "COMMIT":
+            return around_commit(self.connection, partial(execute, self, query, params, **options))
         act = act_of(query, params)
         if act is None:
             return execute(self, query, params, **options)
         said = said_of(params)
         faults.at(act, Moment.BEFORE, said, lose=lambda: lose_postgres(self.connection))
-        result = execute(self, query, params, **options)
+        with answered(self.connection):
+            result = execute(self, query, params, **options)
         if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
             open_acts.setdefault(self.connection, []).append((act, said))
         else:
             faults.at(act, Moment.AFTER, said, lose=lambda: lose_postgres(self.connection))
         return result
 
+    def around_commit(connection: Any, run: Callable[[], Any]) -> Any:
+        acts = open_acts.pop(connection, [])
+        for act, said in acts:
+            faults.at(act, Moment.BEFORE_COMMIT, said, lose=lambda: lose_postgres(connection))
+        with answered(connection) if acts else nullcontext():
+            result = run()
+        for act, said in acts:
+            faults.at(act, Moment.AFTER, said, lose=lambda: lose_postgres(connection))
+        return result
+
     def faulty_commit(self: Any) -> None:
-        acts = open_acts.pop(self, [])
-        for act, said in acts:
-            faults.at(act, Moment.BEFORE_COMMIT, said, lose=lambda: lose_postgres(self))
-        commit(self)
-        for act, said in acts:
-            faults.at(act, Moment.AFTER, said, lose=lambda: lose_postgres(self))
+        around_commit(self, partial(commit, self))
 
     psycopg.Cursor.execute = faulty_execute  # type: ignore[method-assign]
     psycopg.Connection.commit = faulty_commit  # type: ignore[method-assign]
+
+
+def answered(connection: Any) -> AbstractContextManager[Any]:
+    """Wait for what is sent within, if the connection is one that does not wait."""
+    is_in_pipeline = connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF
+    return connection.pipeline() if is_in_pipeline else nullcontext()
 
 
 def act_of(query: Any, params: Any) -> str | None:
@@ -141,7 +159,7 @@ def wrap_redis(faults: Faults) -> None:
 
     def faulty_send(self: Any, command: Any, *rest: Any, **options: Any) -> Any:
         packed = command if isinstance(command, bytes) else b"".join(command)
-        acts = [act for sha, act in SCRIPTS.items() if sha in packed]
+        acts = [act for mark, act in COMMANDS.items() if mark in packed]
         if not acts:
             return send(self, command, *rest, **options)
         said = packed.decode(errors="replace") + "".join(

@@ -5,9 +5,11 @@ from types import MappingProxyType
 
 from models.user import Permission
 from tasks import catalog
-from tests.support.kinds import ASK_REMOTE, LEAVE_CAMPAIGN
+from tests.support.kinds import ASK_REMOTE, LEAVE_BRIEFLY, LEAVE_CAMPAIGN
 
-OFFERED = tuple(replace(kind, permission=Permission.MANAGE_JOBS) for kind in (LEAVE_CAMPAIGN, ASK_REMOTE))
+OFFERED = tuple(
+    replace(kind, permission=Permission.MANAGE_JOBS) for kind in (LEAVE_CAMPAIGN, LEAVE_BRIEFLY, ASK_REMOTE)
+)
 
 # Before the intake is imported: it builds the model of its request bodies from the catalogue.
 catalog.TENANT_CATALOG = MappingProxyType({**catalog.TENANT_CATALOG, **{kind.name: kind for kind in OFFERED}})

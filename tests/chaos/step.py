@@ -19,6 +19,8 @@ class Work(StrEnum):
     """A remote asks it to come back later."""
     FAILS_FOR_GOOD = "fails for good"
     POST = "post"
+    BRIEF = "brief"
+    """It shares a transaction with others, and has no lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ WORKER_STEPS = (
     *_around("post: intent", "write publishing", BEFORE, BEFORE_COMMIT, AFTER, work=Work.POST),
     *_also_stopped(*_around("post: call", "call", BEFORE, AFTER, work=Work.POST)),
     *_around("post: outcome", "write published", BEFORE, BEFORE_COMMIT, AFTER, work=Work.POST),
-    *_around("post: complete", "complete", BEFORE, BEFORE_COMMIT, AFTER, work=Work.POST),
+    *_around("post: complete", "complete", BEFORE, AFTER, work=Work.POST),
+    *_around("brief: hold", "hold", BEFORE, AFTER, work=Work.BRIEF),
+    *_also_stopped(*_around("brief: leave the effect", "effect", BEFORE, work=Work.BRIEF)),
+    *_also_stopped(*_around("brief: complete", "complete", BEFORE, BEFORE_COMMIT, AFTER, work=Work.BRIEF)),
     Step("note the acknowledgement", "note acknowledgement", BEFORE, modes=frozenset({Mode.KILLED})),
     *_around("acknowledge", "acknowledge", BEFORE, AFTER),
 )

@@ -10,7 +10,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 FAMILIES = {
-    "test.leave_campaign": 30,
+    "test.leave_campaign": 18,
+    "test.leave_briefly": 12,
     "test.ask_remote": 12,
     "leads.score": 18,
     "social.publish_post": 14,
@@ -70,7 +71,7 @@ def draw_orders(jobs: int, supplies: Supplies, chance: random.Random) -> list[Or
 
 def _order(key: str, kind: str, supplies: Supplies, chance: random.Random) -> Order:
     match kind:
-        case "test.leave_campaign":
+        case "test.leave_campaign" | "test.leave_briefly":
             return _leave(key, kind, chance)
         case "test.ask_remote":
             refusals = chance.choice((0, 1, 1, 2))

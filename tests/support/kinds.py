@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 from sqlalchemy import select
+from uuid_utils.compat import uuid7
 
 from models.campaign import Campaign
 from worker.context import Completion, DatabaseJob, Effects, PermanentJobError, RetryLaterError
@@ -75,4 +76,30 @@ def ask_remote(job: DatabaseJob, payload: Ask) -> Completion:
     job.session.flush()
     if job.claim.attempt <= payload.refusals:
         raise RetryLaterError("the remote is busy", after=timedelta(milliseconds=payload.after_ms))
+    return Completion({"left": payload.name})
+
+
+LEAVE_BRIEFLY = JobKind(
+    name="test.leave_briefly",
+    payload=Leave,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission=None,
+    max_attempts=10,
+    backoff=timedelta(milliseconds=50),
+    brief=True,
+)
+
+INSERT_CAMPAIGN = "INSERT INTO campaigns (organization_id, id, name) VALUES (%s, %s, %s)"
+
+
+@runs(LEAVE_BRIEFLY)
+def leave_briefly(job: DatabaseJob, payload: Leave) -> Completion:
+    """Insert first, as above, but straight to the driver; several of these share a transaction."""
+    job.execute(INSERT_CAMPAIGN, (job.claim.organization_id, uuid7(), payload.name))
+    time.sleep(payload.sleep_ms / 1000)
+    if job.claim.attempt <= payload.failures:
+        if payload.permanent:
+            raise PermanentJobError("told to fail for good")
+        raise RuntimeError("told to fail")
     return Completion({"left": payload.name})

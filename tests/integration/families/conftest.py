@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from config.settings import Settings, get_settings
 from models.organization import Tenant
 from models.session import Database, tenant_session
+from models.transaction import tenant_transaction
 from tasks.vault import get_vault
 from tests.integration.families.stand_in import StandIn, run_stand_in
 from worker.context import Claim, Completion, DatabaseJob, OutsideJob
@@ -35,8 +36,10 @@ def run(database: Database) -> Callable[..., Completion]:
     """Run the body of a database kind in one transaction: ``run(tenant, body, payload)``."""
 
     def run_body(tenant: Tenant, body: Body, payload: object) -> Completion:
-        with tenant_session(database, tenant.organization_id) as session:
-            return body(DatabaseJob(claim_of(tenant, "test.kind"), session), payload)
+        with tenant_transaction(database, tenant.organization_id) as transaction:
+            completion = body(DatabaseJob(claim_of(tenant, "test.kind"), transaction), payload)
+            transaction.commit()
+        return completion
 
     return run_body
 
