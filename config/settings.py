@@ -96,6 +96,22 @@ class Settings(BaseSettings):
     stand_in_url: str | None = None
     """Send every social post to this stand-in server instead of the platforms (demo and tests)."""
 
+    webhooks_to_private_addresses: bool = False
+    """Let webhooks go to http and to private addresses; for development only."""
+
+    smtp_host: str | None = None
+    """Mail server for alerts; without it no e-mail is sent, and the deliveries say so."""
+
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+
+    smtp_security: Literal["none", "starttls", "tls"] = "starttls"
+
+    smtp_username: str | None = None
+
+    smtp_password: SecretStr | None = None
+
+    mail_from: str = "Marketing Genius <alerts@localhost>"
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     log_format: Literal["json", "console"] = "json"
