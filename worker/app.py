@@ -22,6 +22,7 @@ app = Celery(
         "tasks.analytics_rollups",
         "tasks.quota_accounting",
         "tasks.reporting",
+        "tasks.alerting",
         "tasks.upkeep",
     ],
 )

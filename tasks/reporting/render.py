@@ -15,7 +15,8 @@ from tasks.branding import Branding
 from tasks.reporting.chart import sparkline
 from tasks.reporting.colour import palette_of
 from tasks.reporting.document import Document, canonical
-from tasks.reporting.text import clean, difference, meter_name, shown, signed
+from tasks.reporting.text import difference, meter_name, shown, signed
+from tasks.text import clean
 
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet takes a cell that begins so for a formula; the last four are their full-width twins."""

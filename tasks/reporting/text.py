@@ -1,21 +1,13 @@
-"""Names and numbers as a person reads them."""
+"""Numbers as a person reads them."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.reporting.metric import Unit
+from tasks.text import clean
 
 NOTHING = "–"  # noqa: RUF001 - the dash that stands for no value
 MINUTE, HOUR = 60, 3600
-
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
-"""Controls, and the marks that turn the direction of whatever text follows; joiners within emoji stay."""
-
-
-def clean(text: str) -> str:
-    """Return *text* on one line and without marks that could reorder what stands beside it."""
-    return " ".join(_UNSEEN.sub(" ", text).split())
 
 
 def shown(value: Any, unit: str) -> str:
