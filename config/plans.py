@@ -43,6 +43,8 @@ class Plan:
     limits: Mapping[str, Limit]
     """Meter to limit; a meter that is absent is unlimited."""
     shortest_schedule: timedelta
+    history_days: int
+    """Finished jobs and their events are kept so long after their end; the installation may keep less."""
     paused: bool = False
     """No plan is; an operator may pause an organization."""
     paused_kinds: frozenset[str] = frozenset()
@@ -77,6 +79,7 @@ STARTER = Plan(
         }
     ),
     shortest_schedule=timedelta(hours=1),
+    history_days=30,
 )
 PROFESSIONAL = Plan(
     name="professional",
@@ -100,6 +103,7 @@ PROFESSIONAL = Plan(
         }
     ),
     shortest_schedule=timedelta(minutes=15),
+    history_days=180,
 )
 ENTERPRISE = Plan(
     name="enterprise",
@@ -110,6 +114,7 @@ ENTERPRISE = Plan(
     features=frozenset({ALL_FEATURES}),
     limits=MappingProxyType({"api_calls_hour": Limit(100_000), "schedules": Limit(2_000)}),
     shortest_schedule=timedelta(minutes=1),
+    history_days=400,
 )
 
 PLANS: Mapping[str, Plan] = MappingProxyType(
@@ -130,6 +135,7 @@ class Overrides(BaseModel):
     """Beside the plan's."""
     limits: Mapping[str, Limit] = Field(default_factory=dict)
     """Instead of the plan's, meter by meter."""
+    history_days: Annotated[int, Field(ge=30)] = 30
     paused: bool = False
     """None of its jobs begin."""
     paused_kinds: frozenset[str] = frozenset()

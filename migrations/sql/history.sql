@@ -86,6 +86,33 @@ BEGIN
     RETURN moved;
 END $$;
 
+-- Removes jobs of the bound tenant that finished before a moment from the history, with their events, the oldest *batch*
+-- of them. Answers how many. Runs as its owner, who is bound like the caller: the application may delete neither by
+-- itself, and what finished within a month, which is the shortest time any plan keeps, cannot be removed at all.
+CREATE FUNCTION app.forget_jobs(finished_before timestamptz, batch integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    tenant constant uuid := app.sealed_tenant();
+    moment constant timestamptz := least(finished_before, now() - interval '30 days');
+    gone uuid[];
+BEGIN
+    SELECT array_agg(old.id) INTO gone FROM (
+        SELECT past.id FROM public.job_history AS past
+        WHERE past.organization_id = tenant AND past.id < app.first_id(moment) AND past.finished_at < moment
+        ORDER BY past.id LIMIT batch) AS old;
+    IF gone IS NULL THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM public.job_events AS event USING unnest(gone) AS old(id)
+    WHERE event.organization_id = tenant AND event.job_id = old.id;
+    DELETE FROM public.job_history AS past USING unnest(gone) AS old(id)
+    WHERE past.organization_id = tenant AND past.id = old.id;
+    RETURN cardinality(gone);
+END $$;
+REVOKE ALL ON FUNCTION app.forget_jobs FROM PUBLIC, genius_relay;
+GRANT EXECUTE ON FUNCTION app.forget_jobs TO genius_app;
+
 -- Returns a job of the history, or no row; NULL looks nowhere.
 CREATE FUNCTION app.find_past_job(tenant uuid, job uuid) RETURNS SETOF public.job_history
 LANGUAGE plpgsql STABLE STRICT ROWS 1 SET search_path = pg_catalog, pg_temp AS $$

@@ -117,6 +117,7 @@ WHERE prosecdef AND (signature, service.rolname) NOT IN (
     ('app.sealed_tenant()', 'genius_app'),
     ('app.audit(text,text,jsonb)', 'genius_app'),
     ('app.relay_report()', 'genius_app'),
+    ('app.forget_jobs(timestamp with time zone,integer)', 'genius_app'),
     ('app.ensure_event_partitions(integer)', 'genius_relay'),
     ('app.turn_history(integer,interval)', 'genius_relay'))
 UNION ALL

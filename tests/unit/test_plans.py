@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.plans import PLANS, STARTER, Limit, terms_of
+from config.settings import Settings
 
 
 def test_without_overrides_the_terms_are_the_plan() -> None:
@@ -18,6 +19,14 @@ def test_features_and_limits_are_added_to_the_plans() -> None:
     terms = terms_of("starter", {"features": ["beta"], "limits": {"users": {"amount": 9}}})
     assert terms.features == STARTER.features | {"beta"}
     assert terms.limits == {**STARTER.limits, "users": Limit(9)}
+
+
+def test_the_installation_keeps_the_history_of_every_plan() -> None:
+    kept = Settings.model_fields["history_kept"].default
+    assert all(30 <= plan.history_days <= kept.days for plan in PLANS.values())
+    assert terms_of("starter", {"history_days": 90}).history_days == 90
+    with pytest.raises(ValidationError):
+        terms_of("starter", {"history_days": 29})
 
 
 def test_a_pause_is_kept_among_the_overrides() -> None:
