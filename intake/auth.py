@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from config.settings import Settings
 from intake.problem import ForbiddenError, UnauthenticatedError
-from intake.rate_limit import METER
+from models.meter import API_CALLS
 from models.organization import Tenant
 from models.user import ROLE_PERMISSIONS, Role
 
@@ -143,7 +143,7 @@ async def authenticate(request: Request, identity: Annotated[Identity, Depends(i
 
 async def admit(request: Request, caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
     """Return the caller; refuse one that calls more often than its plan allows."""
-    limit = caller.tenant.terms.limits.get(METER)
+    limit = caller.tenant.terms.limits.get(API_CALLS)
     request.state.paces = await request.app.state.rate_limit.admit(
         caller.tenant.organization_id, caller.user_id, limit
     )

@@ -25,6 +25,7 @@ from intake.problem import (
     response,
 )
 from intake.validation import refuse
+from models.quota import LimitReachedError
 from worker.submit import (
     BacklogFullError,
     FeatureNotInPlanError,
@@ -148,6 +149,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     RequestValidationError: _invalid,
     FeatureNotInPlanError: _feature,
     LimitExceededError: lambda error: limit_exceeded(error.meter, error.limit),
+    LimitReachedError: lambda error: limit_exceeded(error.meter, error.limit),
     BacklogFullError: _backlog,
     IdempotencyConflictError: _conflict,
     OrganizationInactiveError: lambda _: ForbiddenError(

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from config.plans import Limit
 from intake.gcra import LocalRates, Rate, Rates, Reading, SharedRates
 from intake.problem import ProblemError
+from models.meter import API_CALLS
 
-METER = "api_calls_hour"
 USER_PERCENT = 80
 """One user takes this part of the organization's calls at most: the others can always work."""
 PATIENCE = timedelta(seconds=0.5)
@@ -67,7 +67,7 @@ class TooManyCallsError(ProblemError):
             "too-many-requests",
             f"{whose} may make {pace.limit} calls an hour. Try again in {_seconds(pace.reading.wait)} s.",
             headers=pace.headers(),
-            extra={"scope": pace.scope, "limit": pace.limit, "meter": METER},
+            extra={"scope": pace.scope, "limit": pace.limit, "meter": API_CALLS},
         )
 
 

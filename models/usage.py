@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import CheckConstraint, Integer, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
+from uuid_utils.compat import uuid7
 
-from models.base import Base, one_of
+from models.base import NEW_ID, Base, OrganizationMixin, one_of
 
 
 class QuotaPeriod(Base):
@@ -34,6 +35,10 @@ class QuotaPeriod(Base):
     reserved: Mapped[int] = mapped_column(server_default=text("0"))
     alerted_percent: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """The highest threshold an alert was raised for in this period."""
+    carried: Mapped[int] = mapped_column(server_default=text("0"))
+    """Part of what is used: taken over from a period that another zone or anchor cut short."""
+    drift: Mapped[int] = mapped_column(server_default=text("0"))
+    """By how much accounting has found the counts wrong, and mended them, in all."""
 
 
 class ReservationState(StrEnum):
@@ -46,7 +51,7 @@ class ReservationState(StrEnum):
 
 
 class QuotaReservation(Base):
-    """What one job holds, or held, of one meter."""
+    """What one holder, mostly a job, holds or held of one meter."""
 
     __tablename__ = "quota_reservations"
     __table_args__ = (
@@ -61,10 +66,12 @@ class QuotaReservation(Base):
     quantity: Mapped[int]
     state: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    """When the hold of a holder that is no job lapses; a job's lasts as long as the job."""
 
 
 class UsageRecord(Base):
-    """One use of a meter; append-only, at most one per job and meter."""
+    """One use of a meter; append-only, at most one per source, mostly a job, and meter."""
 
     __tablename__ = "usage_ledger"
     __table_args__ = (UniqueConstraint("organization_id", "job_id", "meter"),)
@@ -76,6 +83,39 @@ class UsageRecord(Base):
     period_start: Mapped[datetime]
     quantity: Mapped[int]
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UsageAlert(Base):
+    """Use that has reached a threshold of a limit; once a period."""
+
+    __tablename__ = "usage_alerts"
+    __table_args__ = (
+        CheckConstraint("threshold IN (80, 100)", name="threshold"),
+        UniqueConstraint("organization_id", "meter", "period_start", "threshold"),
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, server_default=NEW_ID)
+    meter: Mapped[str]
+    period_start: Mapped[datetime]
+    period_end: Mapped[datetime]
+    threshold: Mapped[int] = mapped_column(Integer)
+    """Percent of the limit."""
+    amount: Mapped[int]
+    """The limit, when the alert was raised."""
+    used: Mapped[int]
+    raised_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class WorkerTimeMark(OrganizationMixin, Base):
+    """How far the worker time that the queue has charged is in the ledger."""
+
+    __tablename__ = "worker_time_marks"
+
+    lineage: Mapped[str]
+    """Names the life of the queue's data: another one begins again from nothing."""
+    counted_us: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
 @dataclass(frozen=True, slots=True)

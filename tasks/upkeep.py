@@ -12,9 +12,12 @@ from config.settings import get_settings
 from models.analytics import AnalyticsEventKey
 from models.base import Base
 from models.job import IdempotencyKey
+from models.quota import bound_tenant
 from models.session import RelayDatabase, open_relay_database
 from tasks.catalog import RELAY_TICK, RETENTION
 from tasks.payloads import Nothing
+from tasks.quota_accounting.store import expire_holds
+from tasks.quota_accounting.worker_time import book, read_charges
 from worker.context import Completion, DatabaseJob, OutsideJob
 from worker.job import runs
 from worker.publish import get_publisher
@@ -52,12 +55,15 @@ def _relay_database() -> RelayDatabase:
 
 @runs(RETENTION)
 def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - there is nothing to ask for
-    """Move finished jobs to the history, and remove what the organization has no more use for."""
+    """Move finished jobs to the history, remove what nobody needs any more, and bring quota up to date."""
     session, organization_id = job.session, job.claim.organization_id
-    now = now_of(session)
+    charged = read_charges(get_publisher(), organization_id)
+    tenant, now = bound_tenant(session), now_of(session)
     archive = func.app.archive_jobs(now - SUCCEEDED_STAY, now - RETRYABLE_FOR, ARCHIVE_BATCH)
+    forget = func.app.forget_jobs(now - timedelta(days=tenant.terms.history_days), BATCH)
     removed = {
         "jobs_archived": session.scalars(select(archive)).one(),
+        "jobs_forgotten": session.scalars(select(forget)).one(),
         "idempotency_keys": _remove(
             session,
             IdempotencyKey,
@@ -73,7 +79,9 @@ def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - 
             old=AnalyticsEventKey.received_at < func.now() - EVENT_KEYS_KEPT,
         ),
     }
-    return Completion(removed)
+    booked = 0 if charged is None else book(session, tenant, charged, source=job.claim.job_id)
+    expired = expire_holds(session, organization_id)
+    return Completion(removed | {"worker_seconds": booked, "expired_holds": expired})
 
 
 def now_of(session: Session) -> datetime:

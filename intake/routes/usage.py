@@ -13,4 +13,4 @@ router = APIRouter(prefix="/api/v1/usage", tags=["usage"])
 @router.get("", responses=READ, summary="What is used of the plan in the current period")
 def usage(request: Request, caller: AnyCaller) -> UsageView:
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        return read_usage(session, caller.tenant)
+        return read_usage(session, caller.tenant, request.state.paces)

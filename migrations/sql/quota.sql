@@ -3,7 +3,7 @@
 
 -- Takes *wanted* of a meter from its period, or raises GQ001 naming the meter.
 -- The conditional update is the lock: concurrent callers queue on the row and re-check the ceiling.
-CREATE FUNCTION app.reserve_quota(
+CREATE OR REPLACE FUNCTION app.reserve_quota(
     tenant uuid, wanted_meter text, wanted bigint, starts timestamptz, ends timestamptz, amount bigint, ceiling bigint
 ) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -24,7 +24,7 @@ BEGIN
 END $$;
 
 -- Gives back what a job holds.
-CREATE FUNCTION app.release_quota(tenant uuid, job uuid)
+CREATE OR REPLACE FUNCTION app.release_quota(tenant uuid, job uuid)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WITH settled AS (
         UPDATE public.quota_reservations

@@ -5,23 +5,27 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.organization import Organization
+from models.meter import GAUGES
+from models.organization import Tenant
+from models.quota import Quota, bound_tenant
 from tasks.catalog import ACCOUNT_QUOTA
 from tasks.payloads import AccountQuota
-from tasks.quota_accounting.reconcile import Finding, examine
+from tasks.quota_accounting.reconcile import Finding, examine, reached
 from tasks.quota_accounting.store import (
-    expire_stale_holds,
+    expire_holds,
     held_sums,
     ledger_sums,
     lock_periods,
     mend,
     now_of,
+    raise_alert,
 )
+from tasks.quota_accounting.worker_time import book, read_charges
 from worker.context import Completion, DatabaseJob
 from worker.job import runs
+from worker.publish import get_publisher
 
 log = structlog.get_logger(__name__)
 
@@ -31,31 +35,36 @@ NOON = time(12)
 
 @runs(ACCOUNT_QUOTA)
 def account(job: DatabaseJob, payload: AccountQuota) -> Completion:
-    """Make periods say what the ledger and the holds say, raise due alerts, and tell what was found."""
+    """Book worker time, sweep holds, and make periods say what the ledger and the holds say."""
     session, organization_id = job.session, job.claim.organization_id
-    expired = expire_stale_holds(session, organization_id)
-    now = now_of(session)
-    findings = reconcile(session, organization_id, payload, now)
+    charged = read_charges(get_publisher(), organization_id)
+    tenant = bound_tenant(session)
+    booked = 0 if charged is None else book(session, tenant, charged, source=job.claim.job_id)
+    expired = expire_holds(session, organization_id)
+    findings = reconcile(session, tenant, payload, now_of(session))
     for finding in findings:
-        if finding.changes:
+        if finding.drift:
             mend(session, organization_id, finding)
             _tell(finding)
+    watch_gauges(session, tenant)
     return Completion(
         {
             "periods": [finding.as_json() for finding in findings],
-            "drifted": sum(bool(finding.used_drift or finding.reserved_drift) for finding in findings),
+            "drifted": sum(bool(finding.drift) for finding in findings),
             "expired_holds": expired,
+            "worker_seconds": booked,
         }
     )
 
 
-def reconcile(session: Session, organization_id: UUID, payload: AccountQuota, now: datetime) -> list[Finding]:
+def reconcile(session: Session, tenant: Tenant, payload: AccountQuota, now: datetime) -> list[Finding]:
     """Compare the locked periods with ledger and holds.
 
     The sums are read after the lock: whoever changes them changes the period's row in the same transaction,
     so its change was in before the lock was given, or is not visible.
     """
-    at = now if payload.period is None else _moment(session, organization_id, payload.period)
+    organization_id: UUID = tenant.organization_id
+    at = now if payload.period is None else _moment(tenant, payload.period)
     periods = lock_periods(
         session, organization_id, meter=payload.meter, at=at, open_ones=payload.period is None
     )
@@ -71,19 +80,27 @@ def reconcile(session: Session, organization_id: UUID, payload: AccountQuota, no
     ]
 
 
-def _moment(session: Session, organization_id: UUID, day: date) -> datetime:
+def watch_gauges(session: Session, tenant: Tenant) -> None:
+    """Raise the alerts of what is counted among rows; those of what is booked the database raises itself."""
+    quota = Quota(session, tenant)
+    for meter in GAUGES:
+        standing = quota.check_limit(meter)
+        if standing.limit is None:
+            continue
+        threshold = reached(standing.used, standing.limit.amount * standing.unit)
+        if threshold is not None:
+            raise_alert(session, standing, quota.period, threshold)
+
+
+def _moment(tenant: Tenant, day: date) -> datetime:
     """Return a moment of the organization's own *day*."""
-    statement = select(Organization.time_zone).where(Organization.organization_id == organization_id)
-    return datetime.combine(day, NOON, ZoneInfo(session.execute(statement).scalar_one()))
+    return datetime.combine(day, NOON, ZoneInfo(tenant.time_zone))
 
 
 def _tell(finding: Finding) -> None:
-    if finding.used_drift or finding.reserved_drift:
-        log.warning(
-            "quota drifted and was mended",
-            meter=finding.period.meter,
-            used_drift=finding.used_drift,
-            reserved_drift=finding.reserved_drift,
-        )
-    if finding.alert is not None:
-        log.warning("quota alert", meter=finding.period.meter, percent=finding.alert, used=finding.used)
+    log.warning(
+        "quota drifted and was mended",
+        meter=finding.period.meter,
+        used_drift=finding.used_drift,
+        reserved_drift=finding.reserved_drift,
+    )

@@ -1,4 +1,4 @@
-"""What a quota period should say, given its ledger and its holds; which alerts that raises."""
+"""What a quota period should say, given its ledger and its holds."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,8 @@ class PeriodState:
     """None is unlimited."""
     used: int
     reserved: int
+    carried: int
+    """Part of what is used: it stands in the ledger of the period that this one took the place of."""
     alerted_percent: int
 
 
@@ -27,11 +29,9 @@ class Finding:
 
     period: PeriodState
     used: int
-    """Sum of the ledger."""
+    """Sum of the ledger, and what was carried."""
     reserved: int
-    """Sum of what jobs hold."""
-    alert: int | None
-    """Threshold that use has reached and no alert was raised for yet."""
+    """Sum of what is held."""
     closed: bool
     """The period has ended and nothing can be added to it any more."""
 
@@ -44,14 +44,9 @@ class Finding:
         return self.reserved - self.period.reserved
 
     @property
-    def alerted_percent(self) -> int:
-        """Return the highest threshold that is alerted for from now on."""
-        return self.period.alerted_percent if self.alert is None else self.alert
-
-    @property
-    def changes(self) -> bool:
-        """Tell whether the period's row has to be written."""
-        return bool(self.used_drift or self.reserved_drift or self.alert)
+    def drift(self) -> int:
+        """By how much the period was wrong."""
+        return abs(self.used_drift) + abs(self.reserved_drift)
 
     def as_json(self) -> dict[str, Any]:
         """Return what the tenant is shown."""
@@ -64,10 +59,10 @@ class Finding:
             "reserved": self.reserved,
             "closed": self.closed,
         }
-        if self.used_drift or self.reserved_drift:
+        if self.drift:
             shown["drift"] = {"used": self.used_drift, "reserved": self.reserved_drift}
-        if self.alert is not None:
-            shown["alert_percent"] = self.alert
+        if self.period.alerted_percent:
+            shown["alert_percent"] = self.period.alerted_percent
         return shown
 
 
@@ -75,17 +70,13 @@ def examine(period: PeriodState, *, ledger: int, held: int, now: datetime) -> Fi
     """Compare a period with the sum of its ledger and of its holds."""
     return Finding(
         period=period,
-        used=ledger,
+        used=ledger + period.carried,
         reserved=held,
-        alert=due_alert(ledger, period.amount, alerted=period.alerted_percent),
         closed=period.end <= now and held == 0,
     )
 
 
-def due_alert(used: int, amount: int | None, *, alerted: int) -> int | None:
-    """Return the highest threshold that *used* has reached, unless it or a higher one was alerted for."""
-    if amount is None:
-        return None
-    reached = [percent for percent in ALERT_PERCENTS if used > 0 and used * 100 >= percent * amount]
-    highest = max(reached, default=0)
-    return highest if highest > alerted else None
+def reached(used: int, amount: int) -> int | None:
+    """Return the highest threshold of a limit that *used* has reached."""
+    percents = [percent for percent in ALERT_PERCENTS if used > 0 and used * 100 >= percent * amount]
+    return max(percents, default=None)

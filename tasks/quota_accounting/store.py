@@ -1,54 +1,27 @@
 """Quota periods, holds and the ledger in the database."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CursorResult, DateTime, and_, exists, func, or_, select, update
+from sqlalchemy import DateTime, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from models.job import Job, JobState
-from models.social import PostState, SocialPost
-from models.usage import QuotaPeriod, QuotaReservation, UsageRecord
+from models.quota import Allowance
+from models.usage import Period, QuotaPeriod, QuotaReservation, UsageAlert, UsageRecord
 from tasks.quota_accounting.reconcile import Finding, PeriodState
 
 Key = tuple[str, datetime]
 """Meter and start of the period."""
 
-ENDED = (JobState.DEAD, JobState.CANCELLED)
-MAY_BE_OUT = (PostState.PUBLISHING, PostState.UNKNOWN)
-"""A post in these states may have been published: what it holds is never given back without knowing."""
+CLOCKS_APART = timedelta(days=1)
+"""More than the clocks of two machines, or of two moments of one, ever differ by."""
 
 
-def expire_stale_holds(session: Session, organization_id: UUID) -> int:
-    """Give back what jobs that ended without success, or are gone, still hold; return how many holds.
-
-    A job gives its holds back when it ends, so this finds only what a defect or a deletion left behind.
-    """
-    lives = exists().where(
-        Job.organization_id == organization_id,
-        Job.id == QuotaReservation.job_id,
-        Job.state.not_in(ENDED),
-    )
-    may_be_out = exists().where(
-        SocialPost.organization_id == organization_id,
-        or_(SocialPost.job_id == QuotaReservation.job_id, SocialPost.id == QuotaReservation.job_id),
-        SocialPost.state.in_(MAY_BE_OUT),
-    )
-    statement = (
-        update(QuotaReservation)
-        .where(
-            QuotaReservation.organization_id == organization_id,
-            QuotaReservation.state == "held",
-            ~lives,
-            ~may_be_out,
-        )
-        .values(state="expired")
-        .execution_options(synchronize_session=False)
-    )
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount
+def expire_holds(session: Session, organization_id: UUID) -> int:
+    """Give back what nobody can use any more; return how many holds."""
+    return int(session.scalars(select(func.app.expire_holds(organization_id))).one())
 
 
 def lock_periods(
@@ -79,6 +52,7 @@ def lock_periods(
             amount=row.amount,
             used=row.used,
             reserved=row.reserved,
+            carried=row.carried,
             alerted_percent=row.alerted_percent,
         )
         for row in session.execute(statement).scalars()
@@ -86,12 +60,20 @@ def lock_periods(
 
 
 def ledger_sums(session: Session, organization_id: UUID, periods: Sequence[PeriodState]) -> dict[Key, int]:
-    """Return what the ledger says was used in each period."""
+    """Return what the ledger says was used in each period.
+
+    Ids tell when a record was made, and none is made before its period begins: the key alone leaves out what
+    is older, so that the ledger needs no index that every completion would have to write.
+    """
+    if not periods:
+        return {}
+    starts = {period.start for period in periods}
     statement = (
         select(UsageRecord.meter, UsageRecord.period_start, func.sum(UsageRecord.quantity))
         .where(
             UsageRecord.organization_id == organization_id,
-            UsageRecord.period_start.in_({period.start for period in periods}),
+            UsageRecord.id >= first_id_of(min(starts) - CLOCKS_APART),
+            UsageRecord.period_start.in_(starts),
         )
         .group_by(UsageRecord.meter, UsageRecord.period_start)
     )
@@ -112,8 +94,13 @@ def held_sums(session: Session, organization_id: UUID, periods: Sequence[PeriodS
     return {(meter, start): int(total) for meter, start, total in session.execute(statement)}
 
 
+def first_id_of(moment: datetime) -> UUID:
+    """Return the smallest UUID of version 7 that can be made at *moment*."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
 def mend(session: Session, organization_id: UUID, finding: Finding) -> None:
-    """Write what the period should say; the caller holds its lock."""
+    """Write what the period should say, and that it did not; the caller holds its lock."""
     session.execute(
         update(QuotaPeriod)
         .where(
@@ -121,9 +108,25 @@ def mend(session: Session, organization_id: UUID, finding: Finding) -> None:
             QuotaPeriod.meter == finding.period.meter,
             QuotaPeriod.period_start == finding.period.start,
         )
-        .values(used=finding.used, reserved=finding.reserved, alerted_percent=finding.alerted_percent)
+        .values(used=finding.used, reserved=finding.reserved, drift=QuotaPeriod.drift + finding.drift)
         .execution_options(synchronize_session=False)
     )
+
+
+def raise_alert(session: Session, standing: Allowance, period: Period, threshold: int) -> None:
+    """Record that a gauge has reached a threshold of its limit, once a period; in whole units."""
+    if standing.limit is None:
+        return
+    values = {
+        "organization_id": func.app.sealed_tenant(),
+        "meter": standing.meter,
+        "period_start": period.start,
+        "period_end": period.end,
+        "threshold": threshold,
+        "amount": standing.limit.amount,
+        "used": -(-standing.used // standing.unit),
+    }
+    session.execute(insert(UsageAlert).values(**values).on_conflict_do_nothing())
 
 
 def now_of(session: Session) -> datetime:

@@ -126,6 +126,15 @@ def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
         "quota_reservations": job
         | {"meter": "jobs_month", "period_start": MOMENT, "quantity": 1, "state": "held"},
         "usage_ledger": job | {"id": uuid7(), "meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
+        "usage_alerts": {
+            "meter": "jobs_month",
+            "period_start": MOMENT,
+            "period_end": MOMENT,
+            "threshold": 80,
+            "amount": 1,
+            "used": 1,
+        },
+        "worker_time_marks": {"lineage": "l", "counted_us": 1},
     }
 
 
