@@ -36,8 +36,9 @@ NOON = time(12)
 @runs(ACCOUNT_QUOTA)
 def account(job: DatabaseJob, payload: AccountQuota) -> Completion:
     """Book worker time, sweep holds, and make periods say what the ledger and the holds say."""
-    session, organization_id = job.session, job.claim.organization_id
+    organization_id = job.claim.organization_id
     charged = read_charges(get_publisher(), organization_id)
+    session = job.session
     tenant = bound_tenant(session)
     booked = 0 if charged is None else book(session, tenant, charged, source=job.claim.job_id)
     expired = expire_holds(session, organization_id)
