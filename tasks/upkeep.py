@@ -56,8 +56,9 @@ def _relay_database() -> RelayDatabase:
 @runs(RETENTION)
 def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - there is nothing to ask for
     """Move finished jobs to the history, remove what nobody needs any more, and bring quota up to date."""
-    session, organization_id = job.session, job.claim.organization_id
+    organization_id = job.claim.organization_id
     charged = read_charges(get_publisher(), organization_id)
+    session = job.session
     tenant, now = bound_tenant(session), now_of(session)
     archive = func.app.archive_jobs(now - SUCCEEDED_STAY, now - RETRYABLE_FOR, ARCHIVE_BATCH)
     forget = func.app.forget_jobs(now - timedelta(days=tenant.terms.history_days), BATCH)
