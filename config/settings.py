@@ -1,11 +1,21 @@
 """What an operator may set: one value per line, read from the environment (prefix ``GENIUS_``)."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PostgresDsn, RedisDsn, SecretStr, UrlConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    UrlConstraints,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +36,15 @@ def _seconds(value: object) -> object:
 Span = Annotated[timedelta, BeforeValidator(_seconds)]
 BrokerDsn = Annotated[RedisDsn, UrlConstraints(allowed_schemes=["redis", "rediss"])]
 LongSecret = Annotated[SecretStr, Field(min_length=32)]
+
+
+class SocialClientKeys(BaseModel):
+    """What a platform knows us by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    client_id: str
+    client_secret: SecretStr
 
 
 class Settings(BaseSettings):
@@ -64,6 +83,9 @@ class Settings(BaseSettings):
     credential_secret: LongSecret
     """Master key of the tokens of social accounts at rest."""
 
+    retired_credential_secrets: tuple[LongSecret, ...] = ()
+    """Former master keys, a JSON list: what they encrypted is still read, and encrypted anew when used."""
+
     environment: Literal["development", "test", "production"] = "production"
 
     lease_time: Span = Field(default=timedelta(seconds=60), ge=timedelta(seconds=1))
@@ -92,6 +114,30 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """A larger request body is refused with 413."""
+
+    social_clients: Mapping[str, SocialClientKeys] = Field(default_factory=dict)
+    """What platforms know us by, as JSON: {"x": {"client_id": ..., "client_secret": ...}}."""
+
+    social_redirect_urls: tuple[str, ...] = ()
+    """Where people may come back to from a platform, a JSON list; the first where a request names none."""
+
+    trusted_servers: tuple[str, ...] = ()
+    """Social servers that may be called although they are not on the public internet, as a JSON list."""
+
+    metrics_after: Span = Field(default=timedelta(hours=1), ge=timedelta(0))
+    """Metrics of a post are fetched so long after it is out, then 24 and 168 times as long; 0 is never."""
+
+    media_directory: Path = ROOT / "var" / "media"
+    """Where uploaded media lie; intake and workers need the same folder."""
+
+    max_media_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """A larger picture or film is refused with 413."""
+
+    public_url: str | None = None
+    """Address of the intake on the internet, from which Instagram, Threads and Facebook fetch media."""
+
+    linkedin_version: str = Field(default="202605", pattern=r"^\d{6}$")
+    """Version of LinkedIn's interface (year and month); LinkedIn serves each for a year."""
 
     stand_in_url: str | None = None
     """Send every social post to this stand-in server instead of the platforms (demo and tests)."""

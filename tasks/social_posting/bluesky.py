@@ -1,7 +1,7 @@
 """Bluesky: records under our own key, so that a repeated call cannot make a second post."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +10,8 @@ import grapheme
 import orjson
 
 from models.social import PlatformName
+from tasks.social_posting import http
+from tasks.social_posting.adapter import Adapter
 from tasks.social_posting.content import MEGABYTE, Content, Limits, Medium, MediumLimits
 from tasks.social_posting.error import (
     AccountBlockedError,
@@ -22,9 +24,8 @@ from tasks.social_posting.error import (
     TokenExpiredError,
     TryAgainError,
     UnknownOutcomeError,
-    nothing_visible,
 )
-from tasks.social_posting.http import Answer, bearer, send
+from tasks.social_posting.http import Answer, bearer
 from tasks.social_posting.platform import Account, Identity, Intent, Metrics, Published, Tokens
 from tasks.social_posting.sign_in import AppPassword, SignIn
 from tasks.social_posting.tid import new_tid
@@ -52,7 +53,7 @@ _MEANINGS: dict[str, type[PlatformError]] = {
 }
 
 
-class Bluesky:
+class Bluesky(Adapter):
     """Post through the repository calls of the account's own server."""
 
     name = PlatformName.BLUESKY
@@ -68,37 +69,25 @@ class Bluesky:
     sign_in: SignIn = AppPassword(f"{HOME}/xrpc/com.atproto.server.createSession")
     refresh_ahead = timedelta(minutes=5)
 
-    def __init__(self, server_of: Callable[[Account], str], server_at: Callable[[str | None], str]) -> None:
-        """Take the functions that tell where an account's server is, and a server that was named."""
-        self._server_of, self._server_at = server_of, server_at
-
-    def limits_of(self, account: Account) -> Limits:
-        """Return the platform's limits, which are the same for all."""
-        del account
-        return self.limits
-
     def length(self, text: str) -> int:
         """Count graphemes."""
         return int(grapheme.length(text))
 
     def identities(self, access_token: str, server: str | None) -> Sequence[Identity]:
         """Ask the server whose session this is."""
-        with nothing_visible():
-            url = f"{self._server_at(server)}/xrpc/com.atproto.server.getSession"
-            answer = self._checked(send("GET", url, headers=bearer(access_token)))
+        url = f"{self._around.server_at(server)}/xrpc/com.atproto.server.getSession"
+        answer = self.call_safely("GET", url, headers=bearer(access_token))
         return [Identity(str(answer.field("did")), str(answer.field("handle")))]
 
-    def upload(self, account: Account, access_token: str, medium: Medium) -> str:
+    def upload(self, account: Account, access_token: str, medium: Medium, *, count: int = 1) -> str:
         """Hand over a blob; the alt text goes into the record."""
-        with nothing_visible():
-            answer = self._checked(
-                send(
-                    "POST",
-                    self._url(account, "com.atproto.repo.uploadBlob"),
-                    headers=bearer(access_token) | {"Content-Type": medium.content_type},
-                    content=medium.read(),
-                )
-            )
+        del count
+        answer = self.call_safely(
+            "POST",
+            self._url(account, "com.atproto.repo.uploadBlob"),
+            headers=bearer(access_token) | {"Content-Type": medium.content_type},
+            content=medium.read(),
+        )
         return orjson.dumps(answer.field("blob")).decode()
 
     def prepare(
@@ -115,7 +104,7 @@ class Bluesky:
 
     def publish(self, account: Account, access_token: str, intent: Intent) -> Published:
         """Write the record; `swapRecord: null` makes the server refuse it when the key is taken: by us."""
-        answer = send(
+        answer = http.send(
             "POST",
             self._url(account, "com.atproto.repo.putRecord"),
             headers=bearer(access_token),
@@ -127,9 +116,8 @@ class Bluesky:
                 "swapRecord": None,
             },
         )
-        if answer.field("error") == "InvalidSwap":
-            return _published(account, intent.key, None)
-        self._checked(answer)
+        if answer.field("error") != "InvalidSwap":
+            self.checked(answer)
         return _published(account, intent.key, answer.field("uri"))
 
     def probe(
@@ -138,22 +126,18 @@ class Bluesky:
         """Read the record under our key; anyone may, so no token is sent."""
         del access_token, known
         query = {"repo": _repository(account), "collection": COLLECTION, "rkey": intent.key}
-        answer = send("GET", self._url(account, "com.atproto.repo.getRecord"), query=query)
+        answer = http.send("GET", self._url(account, "com.atproto.repo.getRecord"), query=query)
         if answer.field("error") == "RecordNotFound":
             return None
-        self._checked(answer)
+        self.checked(answer)
         return _published(account, intent.key, answer.field("uri"))
 
     def refresh(self, account: Account, refresh_token: str) -> Tokens:
         """Trade the refresh token, which is good for one use."""
         asked_at = datetime.now(UTC)
         try:
-            answer = self._checked(
-                send(
-                    "POST",
-                    self._url(account, "com.atproto.server.refreshSession"),
-                    headers=bearer(refresh_token),
-                )
+            answer = self.call_safely(
+                "POST", self._url(account, "com.atproto.server.refreshSession"), headers=bearer(refresh_token)
             )
         except TokenExpiredError as error:
             raise ReauthError(error.detail) from error
@@ -170,14 +154,12 @@ class Bluesky:
             "rkey": remote_id.rsplit("/", 1)[-1],
         }
         url = self._url(account, "com.atproto.repo.deleteRecord")
-        with nothing_visible():
-            self._checked(send("POST", url, headers=bearer(access_token), json=body))
+        self.call_safely("POST", url, headers=bearer(access_token), json=body)
 
     def metrics(self, account: Account, access_token: str, remote_id: str) -> Metrics:
         """Ask the AppView, through the account's server."""
         url, query = self._url(account, "app.bsky.feed.getPosts"), {"uris": remote_id}
-        with nothing_visible():
-            answer = self._checked(send("GET", url, headers=bearer(access_token), query=query))
+        answer = self.call_safely("GET", url, headers=bearer(access_token), query=query)
         posts = answer.field("posts")
         if not posts:
             raise PostGoneError("the post is no longer on Bluesky")
@@ -203,14 +185,8 @@ class Bluesky:
             return UnknownOutcomeError(detail)
         return TryAgainError(detail) if answer.redirects else PermanentContentError(detail)
 
-    def _checked(self, answer: Answer) -> Answer:
-        error = self.classify(answer)
-        if error is not None:
-            raise error
-        return answer
-
     def _url(self, account: Account, method: str) -> str:
-        return f"{self._server_of(account)}/xrpc/{method}"
+        return f"{self._around.server_of(account)}/xrpc/{method}"
 
 
 def link_facets(text: str) -> list[dict[str, Any]]:

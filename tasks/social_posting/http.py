@@ -1,6 +1,7 @@
 """Calls to platforms: what a failed connection means, how much is read, which servers are called at all."""
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def client() -> httpx.Client:
 
     Connections are not kept: a server that hangs up on an idle one makes the next post's outcome unknown.
     """
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and some carry a token
     return httpx.Client(
         timeout=TIMEOUT.total_seconds(),
         limits=httpx.Limits(max_keepalive_connections=0),

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -13,6 +13,8 @@ from uuid import uuid4
 import grapheme
 
 from models.social import PlatformName
+from tasks.social_posting import http
+from tasks.social_posting.adapter import CLOCK_DIFFERENCE, Adapter, text_to_find
 from tasks.social_posting.content import MEGABYTE, Content, Limits, Medium, MediumLimits
 from tasks.social_posting.error import (
     AccountBlockedError,
@@ -26,14 +28,12 @@ from tasks.social_posting.error import (
     UnknownOutcomeError,
     nothing_visible,
 )
-from tasks.social_posting.http import Answer, bearer, send
+from tasks.social_posting.http import Answer, bearer
 from tasks.social_posting.platform import Account, Identity, Intent, Metrics, Published, Tokens
 from tasks.social_posting.sign_in import OAuth, SignIn
 
 LINK_LENGTH = 23
 """Every link counts so many characters, however long it is."""
-CLOCK_DIFFERENCE = timedelta(minutes=5)
-"""The server's clock may be so far behind ours."""
 PAGE = 40
 MOST_PAGES = 10
 DEFAULT_WAIT = timedelta(minutes=5)
@@ -47,7 +47,7 @@ _PARAGRAPHS = re.compile(r"</p>\s*<p>")
 _TAG = re.compile(r"<[^>]+>")
 
 
-class Mastodon:
+class Mastodon(Adapter):
     """Post through the REST interface of the account's own server."""
 
     name = PlatformName.MASTODON
@@ -70,10 +70,6 @@ class Mastodon:
     )
     refresh_ahead = timedelta(0)
 
-    def __init__(self, server_of: Callable[[Account], str], server_at: Callable[[str | None], str]) -> None:
-        """Take the functions that tell where an account's server is, and a server that was named."""
-        self._server_of, self._server_at = server_of, server_at
-
     def limits_of(self, account: Account) -> Limits:
         """Return what the account's own server said when it was connected."""
         told = account.attributes.get("limits")
@@ -93,27 +89,24 @@ class Mastodon:
 
     def identities(self, access_token: str, server: str | None) -> Sequence[Identity]:
         """Ask the server whose token this is, and what it takes."""
-        base = self._server_at(server)
-        with nothing_visible():
-            url = f"{base}/api/v1/accounts/verify_credentials"
-            person = self._checked(send("GET", url, headers=bearer(access_token)))
-            instance = self._checked(send("GET", f"{base}/api/v2/instance"))
+        base = self._around.server_at(server)
+        url = f"{base}/api/v1/accounts/verify_credentials"
+        person = self.call_safely("GET", url, headers=bearer(access_token))
+        instance = self.call_safely("GET", f"{base}/api/v2/instance")
         handle = f"{person.field('acct')}@{urlsplit(server or base).netloc}"
         attributes = {"limits": _told_limits(instance)}
         return [Identity(str(person.field("id")), handle, attributes)]
 
-    def upload(self, account: Account, access_token: str, medium: Medium) -> str:
+    def upload(self, account: Account, access_token: str, medium: Medium, *, count: int = 1) -> str:
         """Hand over a medium with its alt text; the server may work on it for a while."""
-        with nothing_visible():
-            answer = self._checked(
-                send(
-                    "POST",
-                    f"{self._server_of(account)}/api/v2/media",
-                    headers=bearer(access_token),
-                    form={"description": medium.alt_text},
-                    files={"file": ("medium", medium.read(), medium.content_type)},
-                )
-            )
+        del count
+        answer = self.call_safely(
+            "POST",
+            f"{self._around.server_of(account)}/api/v2/media",
+            headers=bearer(access_token),
+            form={"description": medium.alt_text},
+            files={"file": ("medium", medium.read(), medium.content_type)},
+        )
         return str(answer.field("id"))
 
     def prepare(
@@ -127,13 +120,12 @@ class Mastodon:
 
     def publish(self, account: Account, access_token: str, intent: Intent) -> Published:
         """Publish the status; with a key used within the hour the server answers the first one again."""
-        answer = send(
+        answer = self.call(
             "POST",
-            f"{self._server_of(account)}/api/v1/statuses",
+            f"{self._around.server_of(account)}/api/v1/statuses",
             json=intent.body,
             headers=bearer(access_token) | {"Idempotency-Key": intent.key},
         )
-        self._checked(answer)
         if not answer.field("id"):
             raise UnknownOutcomeError("the server answered a post without its id")
         return _published(answer.json)
@@ -142,12 +134,12 @@ class Mastodon:
         self, account: Account, access_token: str, intent: Intent, *, known: frozenset[str]
     ) -> Published | None:
         """Look for a status of the same text among those since the intent."""
-        since = intent.at - CLOCK_DIFFERENCE
+        text, since = text_to_find(intent.body["status"]), intent.at - CLOCK_DIFFERENCE
         for status in self._statuses(account, access_token):
             if datetime.fromisoformat(status["created_at"]) < since:
                 return None
             is_new = status["id"] not in known
-            if is_new and self._text(account, access_token, status) == intent.body["status"]:
+            if is_new and self._text(account, access_token, status) == text:
                 return _published(status)
         return None
 
@@ -159,17 +151,17 @@ class Mastodon:
     def delete(self, account: Account, access_token: str, remote_id: str) -> None:
         """Delete the status."""
         with nothing_visible():
-            answer = send("DELETE", self._status_url(account, remote_id), headers=bearer(access_token))
+            answer = http.send("DELETE", self._status_url(account, remote_id), headers=bearer(access_token))
             if answer.status != HTTPStatus.NOT_FOUND:
-                self._checked(answer)
+                self.checked(answer)
 
     def metrics(self, account: Account, access_token: str, remote_id: str) -> Metrics:
         """Read the status's counters."""
         with nothing_visible():
-            answer = send("GET", self._status_url(account, remote_id), headers=bearer(access_token))
+            answer = http.send("GET", self._status_url(account, remote_id), headers=bearer(access_token))
             if answer.status == HTTPStatus.NOT_FOUND:
                 raise PostGoneError("the post is no longer on its server")
-            self._checked(answer)
+            self.checked(answer)
         return Metrics(
             likes=answer.field("favourites_count"),
             replies=answer.field("replies_count"),
@@ -195,31 +187,26 @@ class Mastodon:
         is_passing = answer.redirects or answer.status == HTTPStatus.CONFLICT or "not finished" in detail
         return TryAgainError(detail) if is_passing else PermanentContentError(detail)
 
-    def _checked(self, answer: Answer) -> Answer:
-        error = self.classify(answer)
-        if error is not None:
-            raise error
-        return answer
-
     def _await_medium(self, account: Account, token: str, reference: str) -> None:
-        url = f"{self._server_of(account)}/api/v1/media/{quote(reference)}"
+        url = f"{self._around.server_of(account)}/api/v1/media/{quote(reference)}"
         with nothing_visible():
-            answer = send("GET", url, headers=bearer(token))
+            answer = http.send("GET", url, headers=bearer(token))
             if answer.status == HTTPStatus.NOT_FOUND:
                 raise StaleUploadsError("the server no longer has the medium")
-            self._checked(answer)
+            self.checked(answer)
         if answer.status == HTTPStatus.PARTIAL_CONTENT:
             raise TryAgainError("the server still works on the medium", after=MEDIUM_WAIT)
 
     def _status_url(self, account: Account, remote_id: str) -> str:
-        return f"{self._server_of(account)}/api/v1/statuses/{quote(remote_id)}"
+        return f"{self._around.server_of(account)}/api/v1/statuses/{quote(remote_id)}"
 
     def _statuses(self, account: Account, token: str) -> Iterator[dict[str, Any]]:
         """Yield the account's statuses, newest first."""
-        url = f"{self._server_of(account)}/api/v1/accounts/{quote(self._identifier(account, token))}/statuses"
+        person = quote(self._identifier(account, token))
+        url = f"{self._around.server_of(account)}/api/v1/accounts/{person}/statuses"
         query = {"limit": str(PAGE), "exclude_reblogs": "true"}
         for _ in range(MOST_PAGES):
-            answer = self._checked(send("GET", url, headers=bearer(token), query=query))
+            answer = self.call("GET", url, headers=bearer(token), query=query)
             if not isinstance(answer.json, list):
                 raise TryAgainError("the server answered no list of statuses")
             yield from answer.json
@@ -230,16 +217,16 @@ class Mastodon:
     def _identifier(self, account: Account, token: str) -> str:
         if account.remote_id:
             return account.remote_id
-        url = f"{self._server_of(account)}/api/v1/accounts/verify_credentials"
-        return str(self._checked(send("GET", url, headers=bearer(token))).field("id"))
+        url = f"{self._around.server_of(account)}/api/v1/accounts/verify_credentials"
+        return str(self.call("GET", url, headers=bearer(token)).field("id"))
 
     def _text(self, account: Account, token: str, status: dict[str, Any]) -> str:
         """Return the text a status was written with; from its HTML where the server does not keep it."""
-        url = f"{self._server_of(account)}/api/v1/statuses/{quote(status['id'])}/source"
-        answer = send("GET", url, headers=bearer(token))
+        url = f"{self._around.server_of(account)}/api/v1/statuses/{quote(status['id'])}/source"
+        answer = http.send("GET", url, headers=bearer(token))
         if answer.status == HTTPStatus.NOT_FOUND:  # a compatible server without this call
             return plain_text(status["content"])
-        return str(self._checked(answer).field("text"))
+        return str(self.checked(answer).field("text"))
 
 
 def plain_text(content: str) -> str:

@@ -113,10 +113,16 @@ class Platform(Protocol):
             server: Where a federated platform's account lives.
         """
 
-    def upload(self, account: Account, access_token: str, medium: Medium) -> str:
+    def upload(self, account: Account, access_token: str, medium: Medium, *, count: int = 1) -> str:
         """Hand over one medium with its alt text, and return the platform's reference to it.
 
         Keep it with the post: what is still worked on when `prepare` asks need not be sent again.
+
+        Args:
+            account: Whose post it is.
+            access_token: To call with.
+            medium: What to hand over.
+            count: How many media the post has: some platforms take one alone otherwise than one of many.
         """
 
     def prepare(

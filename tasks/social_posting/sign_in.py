@@ -24,6 +24,8 @@ class OAuth:
     authorize_url: str
     token_url: str
     scopes: tuple[str, ...]
+    optional_scopes: tuple[str, ...] = ()
+    """Asked for only where the platform has approved the operator's client for them."""
     scope_separator: str = " "
     pkce: bool = False
     """With a S256 challenge."""
@@ -53,18 +55,19 @@ SignIn = OAuth | AppPassword
 def at_server(sign_in: SignIn, base: str) -> SignIn:
     """Return the sign-in with *base* in the place of each address's scheme and host."""
     if isinstance(sign_in, AppPassword):
-        return AppPassword(_moved(sign_in.session_url, base))
+        return AppPassword(moved(sign_in.session_url, base))
     exchange = sign_in.exchange
     return replace(
         sign_in,
-        authorize_url=_moved(sign_in.authorize_url, base),
-        token_url=_moved(sign_in.token_url, base),
-        exchange=None if exchange is None else replace(exchange, url=_moved(exchange.url, base)),
-        register_url=None if sign_in.register_url is None else _moved(sign_in.register_url, base),
+        authorize_url=moved(sign_in.authorize_url, base),
+        token_url=moved(sign_in.token_url, base),
+        exchange=None if exchange is None else replace(exchange, url=moved(exchange.url, base)),
+        register_url=None if sign_in.register_url is None else moved(sign_in.register_url, base),
     )
 
 
-def _moved(url: str, base: str) -> str:
+def moved(url: str, base: str) -> str:
+    """Return the address with *base* in the place of its scheme and host."""
     parts, place = urlsplit(url), urlsplit(base)
     path = place.path.rstrip("/") + parts.path
     return urlunsplit((place.scheme, place.netloc, path, parts.query, ""))

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import httpx
 from sqlalchemy.orm import Session
 
 from models.session import get_database, tenant_session
 from tasks.payloads import PublishPost
-from tasks.social_posting import bluesky, http, job, mastodon
+from tasks.social_posting import job
 from worker.context import Claim, OutsideJob
 
 STEPS = ("before intent", "after intent", "after remote commit", "before local commit")
@@ -44,15 +45,15 @@ def main(organization_id: str, job_id: str, account_id: str, text: str, step: st
             if step == "before local commit" and session.info.get("published"):
                 die()
 
-    real_send = http.send
+    real_send = httpx.Client.send
 
-    def send(method: str, url: str, **details: Any) -> http.Answer:
-        answer = real_send(method, url, **details)
-        if method == "POST" and step == "after remote commit":
+    def send(self: httpx.Client, request: httpx.Request, **details: Any) -> httpx.Response:
+        response = real_send(self, request, **details)
+        if request.method == "POST" and step == "after remote commit":
             die()
-        return answer
+        return response
 
-    bluesky.send = mastodon.send = send  # type: ignore[attr-defined]
+    httpx.Client.send = send  # type: ignore[method-assign]
     real_write = job.write_published
 
     def write_published(session: Session, *rest: Any) -> None:

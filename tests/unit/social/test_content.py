@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.social import PlatformName
-from tasks.social_posting.bluesky import Bluesky, link_facets
+from tasks.social_posting.bluesky import link_facets
 from tasks.social_posting.content import Content, Medium, Variant, choose, problems
-from tasks.social_posting.mastodon import Mastodon, plain_text
+from tasks.social_posting.mastodon import plain_text
 from tasks.social_posting.platform import Account, Platform, Tokens
+from tasks.social_posting.registry import PLATFORMS
 from tasks.social_posting.tid import ALPHABET, LENGTH, new_tid
 
 NOW = datetime(2026, 5, 17, 12, 0, 0, 123456, tzinfo=UTC)
@@ -20,11 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAMILY = "👩‍👩‍👧‍👦"
 
 
-def nowhere(_: object) -> str:
-    raise AssertionError
-
-
-BLUESKY, MASTODON = Bluesky(nowhere, nowhere), Mastodon(nowhere, nowhere)
+BLUESKY, MASTODON = PLATFORMS[PlatformName.BLUESKY], PLATFORMS[PlatformName.MASTODON]
 ACCOUNT = Account(UUID(int=1), PlatformName.BLUESKY, "shop.test", "did:plc:1", None)
 PICTURE = Medium("image/png", 1_000)
 FILM = Medium("video/mp4", 1_000)
