@@ -75,7 +75,11 @@ class Lead(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
     """Decayed to ``engagement_at``."""
     engagement_at: Mapped[datetime | None]
     rules_version: Mapped[int | None]
+    """0 is the default rules."""
+    model_version: Mapped[int | None]
+    """The predictive model that had a say; None by the rules alone."""
     last_scored_at: Mapped[datetime | None]
+    """When the score was last written: a scoring that changes nothing need not write."""
     converted: Mapped[bool] = mapped_column(server_default="false")
     converted_at: Mapped[datetime | None]
 

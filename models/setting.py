@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, OrganizationMixin, TimestampMixin, references
 
+MODEL_EXCLUDED = "lead_scoring.model_excluded"
+"""Key of the list of fields that an organization's predictive model must not use."""
+
 
 class Setting(OrganizationMixin, TimestampMixin, Base):
     __tablename__ = "settings"

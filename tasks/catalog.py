@@ -6,8 +6,18 @@ from types import MappingProxyType
 from typing import Any
 
 from models.user import Permission
-from tasks.payloads import AccountQuota, Nothing, PublishPost, Rollup, ScoreLeads, TrainModel
+from tasks.payloads import (
+    AccountQuota,
+    DeletePost,
+    FetchMetrics,
+    Nothing,
+    PublishPost,
+    Rollup,
+    ScoreLeads,
+    TrainModel,
+)
 from tasks.report_payloads import DeliverAlert, EvaluateAlerts, ProduceReport
+from tasks.scoring_payloads import RescoreLeads, TryRules
 from worker.context import Effects
 from worker.job import JobKind, Lane
 
@@ -24,6 +34,28 @@ PUBLISH_POST = JobKind(
     time_limit=timedelta(minutes=2),
 )
 
+FETCH_METRICS = JobKind(
+    name="social.fetch_metrics",
+    payload=FetchMetrics,
+    lane=Lane.SOCIAL,
+    effects=Effects.OUTSIDE,
+    permission=Permission.MANAGE_SOCIAL,
+    feature="basic_social",
+    backoff=timedelta(seconds=30),
+    time_limit=timedelta(minutes=1),
+)
+
+DELETE_POST = JobKind(
+    name="social.delete_post",
+    payload=DeletePost,
+    lane=Lane.SOCIAL,
+    effects=Effects.OUTSIDE,
+    permission=Permission.MANAGE_SOCIAL,
+    max_attempts=10,
+    backoff=timedelta(seconds=10),
+    time_limit=timedelta(minutes=1),
+)
+
 SCORE_LEADS = JobKind(
     name="leads.score",
     payload=ScoreLeads,
@@ -32,6 +64,23 @@ SCORE_LEADS = JobKind(
     permission=Permission.MANAGE_LEADS,
     meter="leads_scored_month",
     quantity=lambda payload: payload.most,
+)
+
+RESCORE_LEADS = JobKind(
+    name="leads.rescore",
+    payload=RescoreLeads,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission=Permission.MANAGE_LEADS,
+)
+"""Records `leads.score` jobs, which reserve from the meter."""
+
+TRY_RULES = JobKind(
+    name="leads.try_rules",
+    payload=TryRules,
+    lane=Lane.SCORING,
+    effects=Effects.DATABASE,
+    permission=Permission.MANAGE_LEADS,
 )
 
 TRAIN_MODEL = JobKind(
@@ -114,7 +163,11 @@ CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
         kind.name: kind
         for kind in (
             PUBLISH_POST,
+            FETCH_METRICS,
+            DELETE_POST,
             SCORE_LEADS,
+            RESCORE_LEADS,
+            TRY_RULES,
             TRAIN_MODEL,
             ROLLUP,
             ACCOUNT_QUOTA,

@@ -13,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    HttpUrl,
     StrictBool,
     StrictInt,
     model_validator,
@@ -51,10 +50,13 @@ class Nothing(Payload):
 
 
 class Media(Payload):
-    """One picture or film that goes with a post."""
+    """One picture or film of the organization's library that goes with a post."""
 
-    url: Annotated[HttpUrl, Field(max_length=2_048)]
-    alt_text: Annotated[Text, Field(max_length=2_000)] = ""
+    asset_id: UUID
+    alt_text: Annotated[
+        Annotated[Text, Field(max_length=2_000)] | None,
+        Field(description="For who cannot see it; without, what the library says."),
+    ] = None
 
 
 class PublishPost(Payload):
@@ -80,21 +82,45 @@ class PublishPost(Payload):
         return self
 
 
-class ScoreLeads(Payload):
-    """Score the leads named by `lead_ids`, or with `all` those scored longest ago (never scored ones first).
+class FetchMetrics(Payload):
+    """Ask the platform what it counts of a published post, and keep that with the post."""
 
-    `limit` bounds how many `all` takes; run it again for the rest.
+    post_id: UUID
+    round: Annotated[StrictInt, Field(ge=0, le=2)] = 2
+    """Which of the fetches after publishing this is; the last asks for no further one."""
+
+
+class DeletePost(Payload):
+    """Take a published post back from its platform."""
+
+    post_id: UUID
+    erase: StrictBool = False
+    """Also forget what it said."""
+
+
+class ScoreLeads(Payload):
+    """Score one batch of leads, chosen in one of four ways.
+
+    `lead_ids` names them. `changed` takes those that changed or did something since they were scored. `all`
+    takes those scored longest ago (never scored ones first). `until` takes those with ids after `after` up to
+    this one. `limit` bounds how many `changed` and `all` take, and says how many `until` stands for;
+    `leads.rescore` makes as many batches as it takes.
     """
 
     lead_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=LEADS_PER_JOB)] | None = None
+    changed: StrictBool = False
     all: StrictBool = False
+    after: UUID | None = None
+    until: UUID | None = None
     limit: Annotated[StrictInt, Field(ge=1, le=LEADS_PER_JOB)] = LEADS_PER_JOB
 
     @model_validator(mode="after")
     def one_choice(self) -> Self:
-        """Refuse none and both of the two ways to choose leads."""
-        if (self.lead_ids is not None) == self.all:
-            raise ValueError("give either lead_ids, or all: true")
+        """Refuse none and more than one of the ways to choose leads."""
+        if [self.lead_ids is not None, self.changed, self.all, self.until is not None].count(True) != 1:
+            raise ValueError("give one of lead_ids, changed: true, all: true, or until")
+        if self.after is not None and self.until is None:
+            raise ValueError("after goes with until")
         return self
 
     @property

@@ -243,43 +243,50 @@ def record(
     request_id: str | None,
 ) -> list[SubmittedJob]:
     """Write jobs, quota holds, outbox rows and events in one transaction."""
+    arguments = recording(tenant, submissions, requested_by=requested_by, request_id=request_id)
     try:
-        rows = call(
-            database,
-            tenant.organization_id,
-            "submit_jobs",
-            ids=[uuid7() for _ in submissions],
-            kinds=[each.kind.name for each in submissions],
-            lanes=[each.kind.lane.value for each in submissions],
-            payloads=[Jsonb(each.payload.model_dump(mode="json")) for each in submissions],
-            due=[each.run_at for each in submissions],
-            priorities=[each.priority for each in submissions],
-            attempts_allowed=[each.kind.max_attempts for each in submissions],
-            keys=[each.idempotency_key for each in submissions],
-            fingerprints=[each.fingerprint() if each.idempotency_key else None for each in submissions],
-            meters=[each.kind.meter for each in submissions],
-            quantities=[each.kind.quantity(each.payload) for each in submissions],
-            quota=quota_now(tenant),
-            requested_by=requested_by,
-            request=request_id,
-            expiries=[each.expires_at for each in submissions],
-            after_ids=[each.after if isinstance(each.after, UUID) else None for each in submissions],
-            after_places=[each.after if isinstance(each.after, int) else None for each in submissions],
-        )
+        rows = call(database, tenant.organization_id, "submit_jobs", **arguments)
     except psycopg.Error as error:
         raise translated(error) from error
-    return [
-        SubmittedJob(
-            id=row["job_id"],
-            kind=row["job_kind"],
-            state=row["job_state"],
-            created_at=row["job_created_at"],
-            run_at=row["job_run_at"],
-            replayed=row["replayed"],
-            waits=row["waits"],
-        )
-        for row in rows
-    ]
+    return [recorded_job(row) for row in rows]
+
+
+def recording(
+    tenant: Tenant, submissions: Sequence[Submission], *, requested_by: UUID | None, request_id: str | None
+) -> dict[str, Any]:
+    """Return the arguments of `app.submit_jobs`."""
+    return {
+        "ids": [uuid7() for _ in submissions],
+        "kinds": [each.kind.name for each in submissions],
+        "lanes": [each.kind.lane.value for each in submissions],
+        "payloads": [Jsonb(each.payload.model_dump(mode="json")) for each in submissions],
+        "due": [each.run_at for each in submissions],
+        "priorities": [each.priority for each in submissions],
+        "attempts_allowed": [each.kind.max_attempts for each in submissions],
+        "keys": [each.idempotency_key for each in submissions],
+        "fingerprints": [each.fingerprint() if each.idempotency_key else None for each in submissions],
+        "meters": [each.kind.meter for each in submissions],
+        "quantities": [each.kind.quantity(each.payload) for each in submissions],
+        "quota": quota_now(tenant),
+        "requested_by": requested_by,
+        "request": request_id,
+        "expiries": [each.expires_at for each in submissions],
+        "after_ids": [each.after if isinstance(each.after, UUID) else None for each in submissions],
+        "after_places": [each.after if isinstance(each.after, int) else None for each in submissions],
+    }
+
+
+def recorded_job(row: Mapping[str, Any]) -> SubmittedJob:
+    """Return the job of a row that `app.submit_jobs` answered with."""
+    return SubmittedJob(
+        id=row["job_id"],
+        kind=row["job_kind"],
+        state=row["job_state"],
+        created_at=row["job_created_at"],
+        run_at=row["job_run_at"],
+        replayed=row["replayed"],
+        waits=row["waits"],
+    )
 
 
 def quota_now(tenant: Tenant) -> Mapping[str, Any]:

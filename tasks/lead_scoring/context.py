@@ -8,20 +8,14 @@ from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import ScalarSelect, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from config.plans import PLANS
+from config.plans import terms_of
 from models.organization import Organization
-from models.setting import Setting
-from tasks.lead_scoring.defaults import DEFAULT_RULES
+from models.scoring import LeadModel, LeadRuleSet
 from tasks.lead_scoring.prediction.model import Model
-from tasks.lead_scoring.rules import RuleSet
-
-RULES_SETTING = "lead_scoring.rules"
-"""Key under which an organization keeps its own `RuleSet`."""
-
-MODEL_SETTING = "lead_scoring.model"
-"""Key under which an organization's predictive `Model` is kept."""
+from tasks.scoring_defaults import DEFAULT_RULES
+from tasks.scoring_rules import RuleSet
 
 PREDICTIVE = "predictive_scoring"
 """Plan feature without which a model is neither trained nor used."""
@@ -63,34 +57,54 @@ def read_context(session: Session, organization_id: UUID) -> Context:
     """
     statement = select(
         Organization.plan,
+        Organization.plan_overrides,
         Organization.time_zone,
         func.now(),
-        setting(organization_id, RULES_SETTING),
-        setting(organization_id, MODEL_SETTING),
+        newest(LeadRuleSet.version, organization_id),
+        newest(LeadRuleSet.rules, organization_id),
+        model_in_use(organization_id),
         func.set_config("enable_nestloop", "off", True),
     ).where(Organization.organization_id == organization_id)
-    plan, time_zone, now, rules, model, _ = session.execute(statement).one()
-    predicts = model is not None and PLANS[plan].offers(PREDICTIVE)
+    plan, overrides, time_zone, now, version, rules, model, _ = session.execute(statement).one()
+    predicts = model is not None and terms_of(plan, overrides).offers(PREDICTIVE)
     return Context(
-        rules=DEFAULT_RULES if rules is None else _parse(rules),
+        rules=DEFAULT_RULES if version is None else parse_rules(rules, version),
         time_zone=time_zone,
         now=now,
         model=Model.model_validate(model) if predicts else None,
     )
 
 
-def setting(organization_id: UUID, key: str) -> ScalarSelect[Any]:
-    """Return a query for the value of one of the organization's settings."""
+def newest(column: InstrumentedAttribute[Any], organization_id: UUID) -> ScalarSelect[Any]:
+    """Return a query for *column* of the organization's newest rule set."""
     return (
-        select(Setting.value)
-        .where(Setting.organization_id == organization_id, Setting.key == key)
+        select(column)
+        .where(LeadRuleSet.organization_id == organization_id)
+        .order_by(LeadRuleSet.version.desc())
+        .limit(1)
         .scalar_subquery()
     )
 
 
-def _parse(stored: Any) -> RuleSet:
+def model_in_use(organization_id: UUID) -> ScalarSelect[Any]:
+    """Return a query for the organization's newest model that is not retired."""
+    return (
+        select(LeadModel.model)
+        .where(LeadModel.organization_id == organization_id, LeadModel.retired_at.is_(None))
+        .order_by(LeadModel.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def parse_rules(stored: Any, version: int) -> RuleSet:
+    """Return stored rules.
+
+    Raises:
+        BrokenRulesError: They no longer satisfy `RuleSet`.
+    """
     try:
-        return RuleSet.model_validate(stored)
+        return RuleSet.model_validate({**stored, "version": version})
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()]
         raise BrokenRulesError(problems) from error

@@ -12,7 +12,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lead_scoring.rules import EventRule
+from tasks.scoring_rules import EventRule
 
 DAY_SECONDS = 86_400.0
 

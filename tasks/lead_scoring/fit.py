@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lead_scoring.rules import FieldRule, Operator, Value
+from tasks.scoring_rules import FieldRule, Operator, Value
 
 Column = Sequence[Any]
 Integers = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tasks.lead_scoring.engagement import EventTable, Floats, Integers, engagement_points
 from tasks.lead_scoring.fit import Column, fit_points
 from tasks.lead_scoring.prediction.model import Model
-from tasks.lead_scoring.rules import RuleSet
+from tasks.scoring_rules import RuleSet
 
 LOWEST, HIGHEST = 0, 100
 

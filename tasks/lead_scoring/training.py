@@ -6,24 +6,22 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ScalarSelect, func, or_, select
 from sqlalchemy.orm import Session
 
-from config.plans import PLANS
+from config.plans import terms_of
 from models.lead import Lead, LeadStatus
 from models.organization import Organization
-from models.setting import Setting
+from models.scoring import LeadModel
+from models.setting import MODEL_EXCLUDED, Setting
 from tasks.catalog import TRAIN_MODEL
-from tasks.lead_scoring.context import MODEL_SETTING, PREDICTIVE, setting
+from tasks.lead_scoring.context import PREDICTIVE, model_in_use
 from tasks.lead_scoring.prediction.model import Model
 from tasks.lead_scoring.prediction.train import Labelled, NotTrainedError, train
 from tasks.payloads import TrainModel
 from worker.context import Completion, DatabaseJob, PermanentJobError
 from worker.job import runs
-
-EXCLUDED_SETTING = "lead_scoring.model_excluded"
-"""Key under which an organization lists fields that its model must not use."""
+from worker.submit import FeatureNotInPlanError
 
 MOST_LEADS = 20_000
 """A model learns from so many of the newest leads of known outcome at most."""
@@ -37,26 +35,30 @@ OWN_FIELDS = ("source", "job_title", "company")
 def train_model(job: DatabaseJob, payload: TrainModel) -> Completion:  # noqa: ARG001 - a training has no options
     """Train the organization's model; without one, or a better one, scoring goes on as it was."""
     session, organization_id = job.session, job.claim.organization_id
-    plan, stored, excluded, now = session.execute(
+    plan, overrides, stored, latest, excluded, now = session.execute(
         select(
             Organization.plan,
-            setting(organization_id, MODEL_SETTING),
-            setting(organization_id, EXCLUDED_SETTING),
+            Organization.plan_overrides,
+            model_in_use(organization_id),
+            _latest_version(organization_id),
+            _excluded(organization_id),
             func.now(),
         ).where(Organization.organization_id == organization_id)
     ).one()
-    if not PLANS[plan].offers(PREDICTIVE):
-        raise PermanentJobError(f"Feature {PREDICTIVE} is not in plan {plan}.")
+    if not terms_of(plan, overrides).offers(PREDICTIVE):
+        raise PermanentJobError(str(FeatureNotInPlanError(PREDICTIVE, plan)))
     try:
         model = train(
             read_labelled(session, organization_id),
             at=now,
             before=None if stored is None else Model.model_validate(stored),
             excluded=frozenset(excluded or ()),
+            version=1 + (latest or 0),
         )
     except NotTrainedError as error:
-        return Completion({"trained": False, "reason": str(error)})
-    _keep(session, organization_id, model)
+        return Completion({"trained": False, "reason": str(error), "refused": dict(error.refused)})
+    value = model.model_dump(mode="json")
+    session.add(LeadModel(organization_id=organization_id, version=model.version, model=value))
     card = model.card.model_dump(mode="json")
     return Completion({"trained": True, "version": model.version, "card": card})
 
@@ -85,11 +87,16 @@ def read_labelled(session: Session, organization_id: UUID) -> Labelled:
     return Labelled(columns, np.array(converted, dtype=np.float64))
 
 
-def _keep(session: Session, organization_id: UUID, model: Model) -> None:
-    value = model.model_dump(mode="json")
-    statement = insert(Setting).values(organization_id=organization_id, key=MODEL_SETTING, value=value)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["organization_id", "key"], set_={"value": value, "updated_at": func.now()}
-        )
+def _latest_version(organization_id: UUID) -> ScalarSelect[Any]:
+    """Return a query for the number of the newest model, retired or not: no number is given twice."""
+    newest = select(func.max(LeadModel.version)).where(LeadModel.organization_id == organization_id)
+    return newest.scalar_subquery()
+
+
+def _excluded(organization_id: UUID) -> ScalarSelect[Any]:
+    """Return a query for the fields that the organization wants left out."""
+    return (
+        select(Setting.value)
+        .where(Setting.organization_id == organization_id, Setting.key == MODEL_EXCLUDED)
+        .scalar_subquery()
     )

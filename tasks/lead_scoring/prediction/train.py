@@ -63,9 +63,19 @@ class Labelled:
 class NotTrainedError(Exception):
     """There is no new model, and scoring goes on as before."""
 
+    def __init__(self, reason: str, refused: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.refused = refused or {}
+        """Fields that could not be used, with why."""
+
 
 def train(
-    data: Labelled, *, at: datetime, before: Model | None, excluded: frozenset[str] = frozenset()
+    data: Labelled,
+    *,
+    at: datetime,
+    before: Model | None,
+    version: int = 1,
+    excluded: frozenset[str] = frozenset(),
 ) -> Model:
     """Return a model of the labelled leads.
 
@@ -73,6 +83,7 @@ def train(
         data: The leads.
         at: The moment, for the card.
         before: The model in use.
+        version: The number of the new model.
         excluded: Names of fields that the organization wants left out.
 
     Raises:
@@ -81,13 +92,14 @@ def train(
     _require_labels(data.converted)
     usable, refused = _screen(data, excluded)
     if not usable:
-        raise NotTrainedError("no field tells leads apart")
+        raise NotTrainedError("no field tells leads apart", refused)
     chances = _unseen_chances(usable, data.converted)
     ranking = auc(data.converted, chances)
     if before is not None and ranking < before.card.auc - WORSE_BY:
         raise NotTrainedError(
             f"the new model ranks worse than version {before.version}: "
-            f"AUC {ranking:.3f}, was {before.card.auc:.3f}"
+            f"AUC {ranking:.3f}, was {before.card.auc:.3f}",
+            refused,
         )
     fields = learn_fields(usable)
     intercept, weights = fit(encode(fields, usable, len(data.converted)), data.converted)
@@ -104,7 +116,6 @@ def train(
         refused=refused,
         strongest=tuple((labels[place], float(weights[place])) for place in heaviest),
     )
-    version = 1 if before is None else before.version + 1
     return Model(
         version=version, fields=tuple(fields), intercept=intercept, weights=tuple(weights.tolist()), card=card
     )

@@ -12,12 +12,11 @@ from uuid_utils.compat import uuid7
 
 from models.lead import Lead, LeadEvent
 from models.organization import Organization, Tenant
+from models.scoring import LeadRuleSet
 from models.session import Database, tenant_session
-from models.setting import Setting
-from tasks.lead_scoring.context import RULES_SETTING
-from tasks.lead_scoring.defaults import DEFAULT_RULES
 from tasks.lead_scoring.job import score
 from tasks.payloads import ScoreLeads
+from tasks.scoring_defaults import DEFAULT_RULES
 from worker.context import Completion, PermanentJobError
 
 Run = Callable[..., Completion]
@@ -93,7 +92,7 @@ def test_a_batch_is_written_with_one_statement(
     statements: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     run(tenant, score, ScoreLeads(all=True))
-    assert sum(statement.startswith("UPDATE") for statement in statements) == 1
+    assert sum("write_lead_scores" in statement for statement in statements) == 1
     assert len(statements) <= 4
 
 
@@ -124,9 +123,9 @@ def test_another_tenants_leads_are_missing_and_untouched(
     assert read(database, theirs)[foreign].last_scored_at is None
 
 
-def set_rules(database: Database, tenant: Tenant, value: Any) -> None:
+def set_rules(database: Database, tenant: Tenant, version: int, rules: Any) -> None:
     with tenant_session(database, tenant.organization_id) as session:
-        session.add(Setting(organization_id=tenant.organization_id, key=RULES_SETTING, value=value))
+        session.add(LeadRuleSet(organization_id=tenant.organization_id, version=version, rules=rules))
 
 
 def test_an_organizations_own_rules_are_used(
@@ -135,7 +134,8 @@ def test_an_organizations_own_rules_are_used(
     tenant = organization()
     (lead,) = add_leads(database, tenant, [{"attributes": {"city": "Mumbai"}}])
     rule = {"key": "c", "label": "c", "points": 12, "field": "city", "operator": "is", "values": ["mumbai"]}
-    set_rules(database, tenant, {"version": 7, "fit": [rule]})
+    set_rules(database, tenant, 6, {"fit": []})
+    set_rules(database, tenant, 7, {"fit": [rule]})
     run(tenant, score, ScoreLeads(lead_ids=(lead,)))
     row = read(database, tenant)[lead]
     assert (row.score, row.rules_version) == (12, 7)
@@ -145,7 +145,7 @@ def test_broken_rules_fail_the_job_for_good_and_name_the_problem(
     database: Database, organization: Callable[..., Tenant], run: Run
 ) -> None:
     tenant = organization()
-    set_rules(database, tenant, {"version": 1, "fit": [{"key": "c"}]})
+    set_rules(database, tenant, 1, {"fit": [{"key": "c"}]})
     with pytest.raises(PermanentJobError, match=r"fit\.0\.label"):
         run(tenant, score, ScoreLeads(all=True))
 

@@ -12,9 +12,8 @@ from uuid_utils.compat import uuid7
 
 from models.lead import Lead
 from models.organization import Organization, Tenant
+from models.scoring import LeadModel
 from models.session import Database, tenant_session
-from models.setting import Setting
-from tasks.lead_scoring.context import MODEL_SETTING
 from tasks.lead_scoring.job import score
 from tasks.lead_scoring.prediction.validation import auc
 from tasks.lead_scoring.training import train_model
@@ -121,8 +120,8 @@ def test_a_second_training_makes_the_next_version(
     import_leads(database, tenant, some_leads(300))
     assert [run(tenant, train_model, TrainModel()).result["version"] for _ in range(2)] == [1, 2]
     with tenant_session(database, tenant.organization_id) as session:
-        kept = session.execute(select(Setting.value).where(Setting.key == MODEL_SETTING)).scalar_one()
-    assert kept["version"] == 2
+        kept = session.scalars(select(LeadModel.model).order_by(LeadModel.version)).all()
+    assert [model["version"] for model in kept] == [1, 2]
 
 
 def test_a_model_learns_from_its_own_tenant_only(

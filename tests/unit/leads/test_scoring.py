@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.lead_scoring.defaults import DEFAULT_RULES
 from tasks.lead_scoring.engagement import EventTable, Folded, LateEventError, engagement_points
 from tasks.lead_scoring.fit import fit_points
-from tasks.lead_scoring.rules import EventRule, FieldRule, Operator, RuleSet
 from tasks.lead_scoring.score import LeadTable, Scores, score_leads, whole_points
+from tasks.scoring_defaults import DEFAULT_RULES
+from tasks.scoring_rules import EventRule, FieldRule, Operator, RuleSet
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 DAYS = st.floats(min_value=0, max_value=400, allow_nan=False)

@@ -1,18 +1,29 @@
 """An organization's scoring rules: fit by fields, engagement by events, and the limits of a score."""
 
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-Label = Annotated[str, Field(min_length=1, max_length=120)]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
+from tasks.payloads import Text
+
+Label = Annotated[Text, Field(min_length=1, max_length=120)]
+Name = Annotated[Text, Field(min_length=1, max_length=100)]
 Points = Annotated[int, Field(ge=-100, le=100)]
 Share = Annotated[int, Field(ge=0, le=100)]
-Value = str | int | float | StrictBool
+Value = (
+    Annotated[Text, Field(max_length=4_000)] | int | Annotated[float, Field(allow_inf_nan=False)] | StrictBool
+)
 
 OTHER_EVENTS = "event.other"
 """Key of the rule for events that no rule names."""
+
+RESERVED_KEYS = frozenset({OTHER_EVENTS, "limit.fit", "limit.engagement", "limit.score", "model"})
+"""Keys under which reasons name what is no rule of the organization."""
+
+DEFAULT_VERSION = 0
+"""The version of the default rules; an organization's own count from 1."""
 
 
 class Operator(StrEnum):
@@ -62,6 +73,8 @@ class FieldRule(Rule):
             raise ValueError(f"{self.operator} takes {least} to {most} values, not {len(self.values)}")
         if self.operator in (Operator.AT_LEAST, Operator.AT_MOST) and not _is_number(self.values[0]):
             raise ValueError(f"{self.operator} takes a number")
+        if self.operator is Operator.CONTAINS and not all(map(_is_said, self.values)):
+            raise ValueError("contains takes texts that are not blank")
         return self
 
 
@@ -74,12 +87,11 @@ class EventRule(Rule):
     """Points, before decay, that one day's events of this rule may bring; the first ones of the day count."""
 
 
-class RuleSet(BaseModel):
-    """One version of an organization's rules. Score = fit + engagement, each within its limit, in 0..100."""
+class Rules(BaseModel):
+    """What an organization scores by. Score = fit + engagement, each within its limit, in 0..100."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    version: Annotated[int, Field(ge=1)]
     fit: Annotated[tuple[FieldRule, ...], Field(max_length=200)] = ()
     engagement: Annotated[tuple[EventRule, ...], Field(max_length=100)] = ()
     other_half_life_days: Annotated[float, Field(gt=0, le=3_650)] = 14.0
@@ -95,15 +107,22 @@ class RuleSet(BaseModel):
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
-        """Refuse duplicate keys, two rules for one event, and thresholds in the wrong order."""
-        keys = [rule.key for rule in (*self.fit, *self.event_rules)]
-        if len(set(keys)) != len(keys):
-            raise ValueError("two rules have the same key")
-        if len({rule.event for rule in self.engagement}) != len(self.engagement):
-            raise ValueError("two rules are for the same event")
-        falling = (self.fit_grades, self.engagement_grades, (self.hot_from, self.warm_from))
-        if any(upper < lower for upper, lower in falling):
-            raise ValueError("the higher threshold comes first")
+        """Refuse keys and events that two rules share, reserved keys, and thresholds in the wrong order."""
+        keys = [rule.key for rule in (*self.fit, *self.engagement)]
+        if twice := _twice(keys):
+            raise ValueError(f"two rules have the same key {twice!r}")
+        if reserved := RESERVED_KEYS.intersection(keys):
+            raise ValueError(f"the key {min(reserved)!r} is reserved")
+        if twice := _twice([rule.event for rule in self.engagement]):
+            raise ValueError(f"two rules are for the same event {twice!r}")
+        falling = {
+            "fit_grades": self.fit_grades,
+            "engagement_grades": self.engagement_grades,
+            "hot_from, warm_from": (self.hot_from, self.warm_from),
+        }
+        for name, (upper, lower) in falling.items():
+            if upper < lower:
+                raise ValueError(f"{name}: the higher threshold comes first, not {upper} before {lower}")
         return self
 
     @property
@@ -122,6 +141,39 @@ class RuleSet(BaseModel):
     def fields(self) -> frozenset[str]:
         """Return the fields that the fit rules look at."""
         return frozenset(rule.field for rule in self.fit)
+
+    def warnings(self) -> list[str]:
+        """Say what can be stored but can hardly be meant: grades and buckets that no lead reaches."""
+        fit = min(sum(rule.points for rule in self.fit if rule.points > 0), self.fit_limit)
+        engagement = self.engagement_limit if any(rule.points > 0 for rule in self.engagement) else 0
+        found = []
+        if fit * 100 < self.fit_grades[0] * self.fit_limit:
+            found.append(f"no lead reaches grade A: the fit rules bring {fit} of {self.fit_limit} points")
+        if fit + engagement < self.hot_from:
+            found.append(
+                f"no lead is hot by the rules: they bring {fit + engagement} points of {self.hot_from}"
+            )
+        return found
+
+
+class RuleSet(Rules):
+    """One version of an organization's rules."""
+
+    version: Annotated[int, Field(ge=DEFAULT_VERSION)]
+
+    @property
+    def content(self) -> Rules:
+        """Return the rules without their version."""
+        return Rules.model_validate(self.model_dump(exclude={"version"}))
+
+
+def _twice(names: list[str]) -> str | None:
+    """Return a name that occurs more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _is_said(value: Value) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _is_number(value: Value) -> bool:

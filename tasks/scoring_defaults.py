@@ -1,6 +1,6 @@
 """The rules an organization has until it writes its own."""
 
-from tasks.lead_scoring.rules import EventRule, FieldRule, Operator, RuleSet
+from tasks.scoring_rules import DEFAULT_VERSION, EventRule, FieldRule, Operator, RuleSet
 
 _FREE_MAIL = ("@gmail.", "@yahoo.", "@hotmail.", "@outlook.", "@aol.", "@icloud.", "@proton.", "@gmx.")
 _DECIDERS = ("chief", "founder", "owner", "president", "director", "head of", "vp ", "manager")
@@ -9,7 +9,7 @@ _MANY_PAGES = 5
 _LONG_VISIT_SECONDS = 600
 
 DEFAULT_RULES = RuleSet(
-    version=1,
+    version=DEFAULT_VERSION,
     fit=(
         FieldRule(
             key="phone", label="Gave a phone number", field="phone", operator=Operator.PRESENT, points=5
