@@ -128,7 +128,7 @@ def claim(database: Database, tenant: Tenant, job_id: UUID) -> Claim:
 
 
 def rescore_all(database: Database, publisher: Publisher, tenant: Tenant) -> tuple[float, int]:
-    """Split all leads into jobs and run them in turn; return the seconds and the leads at the rules in force."""
+    """Split all leads into jobs and run them; return the seconds and the leads at the rules in force."""
     began = time.perf_counter()
     [job] = submit(
         database, tenant, [Submission(RESCORE_LEADS, RescoreLeads(which="all"))], publisher=publisher

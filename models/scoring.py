@@ -1,4 +1,4 @@
-"""What an organization scores its leads by: versions of its rules and of its model; leads that changed since."""
+"""What an organization scores its leads by: versions of its rules and model; leads that changed since."""
 
 from datetime import datetime
 from typing import Any
