@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from models.alert import AlertDelivery, DeliveryEvent, EmailRecipient, WebhookEndpoint
+from models.alert import AlertDelivery, DeliveryEvent, EmailRecipient, ReceiverMixin, WebhookEndpoint
 from tasks.catalog import DELIVER_ALERT
 from tasks.report_payloads import DeliverAlert
 
@@ -37,7 +37,7 @@ def body_of(event: DeliveryEvent, at: datetime, data: dict[str, Any]) -> str:
 
 
 def record_delivery(
-    session: Session, receiver: Receiver, event: DeliveryEvent, body: str, *, alert_id: UUID | None
+    session: Session, receiver: ReceiverMixin, event: DeliveryEvent, body: str, *, alert_id: UUID | None
 ) -> UUID:
     """Record that *receiver* is to be told and return the delivery's id; the relay publishes the job."""
     delivery_id, job_id = uuid7(), uuid7()

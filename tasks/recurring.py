@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from models.organization import Tenant
 from models.schedule import Overlap, Schedule
 from models.session import Database, tenant_session
-from tasks.catalog import ACCOUNT_QUOTA, RETENTION, ROLLUP
+from tasks.catalog import ACCOUNT_QUOTA, EVALUATE_ALERTS, PRODUCE_REPORT, RETENTION, ROLLUP
 from tasks.payloads import AccountQuota, Nothing, Rollup
+from tasks.report_payloads import EvaluateAlerts, ProduceReport
 from worker.job import JobKind
 from worker.schedule import Timing
 
@@ -43,6 +44,22 @@ DUTIES = (
         catch_up=timedelta(minutes=15),
     ),
     Duty("quota", ACCOUNT_QUOTA, AccountQuota(), cron="0 2 * * *", jitter=HOUR, catch_up=20 * HOUR),
+    Duty(
+        "weekly_report",
+        PRODUCE_REPORT,
+        ProduceReport(),
+        cron="0 5 * * MON",
+        jitter=HOUR,
+        catch_up=5 * 24 * HOUR,
+    ),
+    Duty(
+        "alerts",
+        EVALUATE_ALERTS,
+        EvaluateAlerts(),
+        interval=timedelta(minutes=15),
+        jitter=timedelta(minutes=14),
+        catch_up=timedelta(minutes=15),
+    ),
     Duty("retention", RETENTION, Nothing(), interval=HOUR, jitter=timedelta(minutes=50), catch_up=HOUR),
 )
 """The relay recurs too, but belongs to no organization: beat runs it itself."""

@@ -1,6 +1,19 @@
 """One module per resource."""
 
-from intake.routes import campaigns, dead_letters, events, health, jobs, leads, schedules, social, usage
+from intake.routes import (
+    alerts,
+    campaigns,
+    dead_letters,
+    events,
+    health,
+    jobs,
+    leads,
+    reports,
+    schedules,
+    social,
+    usage,
+    webhooks,
+)
 
 ROUTERS = (
     health.router,
@@ -12,4 +25,7 @@ ROUTERS = (
     social.router,
     campaigns.router,
     usage.router,
+    reports.router,
+    alerts.router,
+    webhooks.router,
 )

@@ -17,9 +17,9 @@ from models.alert import AlertDelivery, DeliveryAttempt, DeliveryState, EmailRec
 from tasks.alert_delivery import Receiver
 from tasks.alerting import mail, webhook
 from tasks.alerting.outcome import DeliveryError, RefusedError
-from tasks.alerting.signature import signed_headers
 from tasks.catalog import DELIVER_ALERT
 from tasks.report_payloads import DeliverAlert
+from tasks.signature import signed_headers
 from tasks.vault import Place, get_vault
 from worker.context import Claim, Completion, JobError, OutsideJob, PermanentJobError
 from worker.job import runs

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, select, update
+from sqlalchemy import Boolean, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
@@ -69,10 +69,10 @@ def _raise(session: Session, organization_id: UUID, finding: Finding, changes: C
         title=finding.title,
         evidence=list(finding.evidence),
     )
-    again: ReturningInsert[Any] = statement.on_conflict_do_update(
+    again: ReturningInsert[UUID, bool] = statement.on_conflict_do_update(
         index_elements=["organization_id", "condition", "subject", "period_start"],
         set_={"resolved_at": None, "recurrences": Alert.recurrences + 1},
-    ).returning(Alert.id, literal_column("xmax = 0").label("fresh"))
+    ).returning(Alert.id, literal_column("xmax = 0", Boolean).label("fresh"))
     row = session.execute(again).one()
     if not row.fresh:
         changes.came_back += 1

@@ -20,7 +20,7 @@ from models.job import Job
 from models.organization import Organization, Tenant
 from models.schedule import Schedule, ScheduleRun
 from models.session import DATABASE_ERRORS, Database, RelayDatabase, call, relay_session, tenant_session
-from tasks.recurring import install
+from tasks.recurring import DUTIES, install
 from tests.support import outcome
 from tests.support.in_process import genius
 from tests.support.kinds import LEAVE_CAMPAIGN
@@ -497,18 +497,18 @@ def test_the_platforms_own_work_recurs_without_touching_quota_or_limits(
 ) -> None:
     app.loader.import_default_modules()  # as beat does
     tenant = organization(plan="starter")
-    assert sorted(install(database, tenant)) == ["quota", "retention", "rollup"]
+    assert sorted(install(database, tenant)) == ["alerts", "quota", "retention", "rollup", "weekly_report"]
     assert install(database, tenant) == []
     with tenant_session(database, tenant.organization_id) as session:
         for schedule in session.scalars(select(Schedule)):
             schedule.starts_at = schedule.next_nominal = NOON
             schedule.cron = schedule.cron and "0 12 * * *"
             schedule.catch_up_seconds = 60
-    assert tick(NOON) == Round(fired=3)
+    assert tick(NOON) == Round(fired=len(DUTIES))
 
     with tenant_session(database, tenant.organization_id) as session:
         jobs = session.scalars(select(Job)).all()
-    assert {job.kind for job in jobs} == {"analytics.rollup", "quota.account", "system.retention"}
+    assert {job.kind for job in jobs} == {duty.kind.name for duty in DUTIES}
     assert {job.state for job in jobs} == {"queued"}
     assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}
 
