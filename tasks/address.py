@@ -25,6 +25,8 @@ def is_public(text: str) -> bool:
         inner = _inner(address)
         if inner is not None:
             return is_public(str(inner))
+        if address.is_site_local:
+            return False
     return address.is_global and not address.is_multicast
 
 

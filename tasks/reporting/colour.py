@@ -6,7 +6,8 @@ Source: Web Content Accessibility Guidelines 2.1, relative luminance and contras
 from dataclasses import dataclass
 
 OURS = "#1f4fd8"
-WHITE, BLACK = "#ffffff", "#14171f"
+WHITE, BLACK = "#ffffff", "#000000"
+"""Of these two one is legible on any colour; a softer black is not."""
 LEGIBLE, VISIBLE = 4.5, 3.0
 """Least contrast of text, and of the lines of a chart."""
 
