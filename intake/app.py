@@ -19,7 +19,7 @@ from intake.routes import ROUTERS
 from intake.tenants import Tenants
 from models.organization import load_tenant
 from models.session import open_database
-from tasks.vault import Vault
+from tasks.vault import make_vault
 from worker.publish import Publisher
 
 REDIS_PATIENCE_S = 0.5
@@ -45,7 +45,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     counters = open_redis(str(settings.redis_url))
     app.state.rate_limit = RateLimit(counters)
     app.state.publisher = Publisher(settings)
-    app.state.vault = Vault([settings.credential_secret.get_secret_value().encode()])
+    app.state.vault = make_vault(settings)
     app.state.tenants = Tenants(partial(load_tenant, app.state.database))
     try:
         yield

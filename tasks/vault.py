@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from config.settings import get_settings
+from config.settings import Settings, get_settings
 
 FORMAT = b"\x01"
 KEY_ID_BYTES = 4
@@ -89,4 +89,10 @@ class Vault:
 @cache
 def get_vault() -> Vault:
     """Return this process's vault."""
-    return Vault([get_settings().credential_secret.get_secret_value().encode()])
+    return make_vault(get_settings())
+
+
+def make_vault(settings: Settings) -> Vault:
+    """Return a vault under the current master key that reads what is under the retired ones."""
+    masters = (settings.credential_secret, *settings.retired_credential_secrets)
+    return Vault([master.get_secret_value().encode() for master in masters])

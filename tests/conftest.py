@@ -27,6 +27,7 @@ PLACEHOLDERS = {
     "GENIUS_POINTER_SECRET": "placeholder-" * 4,
     "GENIUS_CREDENTIAL_SECRET": "placeholder-" * 4,
     "GENIUS_ENVIRONMENT": "test",
+    "GENIUS_METRICS_AFTER": "0",
 }
 """Settings of modules that read them at import: they reach no server, above all none that runs for real."""
 

@@ -28,6 +28,7 @@ from models.social import PlatformName, PostState, SocialAccount, SocialPost
 from models.user import Permission
 from tasks.catalog import PUBLISH_POST
 from tasks.payloads import LONGEST_POST, MEDIA_PER_POST, Media, PublishPost, Text
+from tasks.social_posting.media import attach
 from tasks.vault import Place, Vault
 from worker.submit import Submission, SubmitError, submit
 
@@ -158,7 +159,7 @@ def _draft(request: Request, caller: Caller, body: PostBody, post_id: UUID) -> N
                 campaign_id=body.campaign_id,
                 platform=platform,
                 body=body.text,
-                media=[media.model_dump(mode="json") for media in body.media],
+                media=attach(session, body.media),
                 scheduled_at=body.scheduled_at,
             )
         )

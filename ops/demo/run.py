@@ -57,7 +57,7 @@ def main() -> int:
         }
     )
     shutil.rmtree(DIRECTORY, ignore_errors=True)
-    with Stack(DIRECTORY, environ=given_environment()) as stack:
+    with Stack(DIRECTORY, environ={"GENIUS_METRICS_AFTER": "0"} | given_environment()) as stack:
         console.print("[bold]1[/] Postgres and Redis are up; making roles, tables and policies")
         stack.migrate()
         _play(stack, report, console)

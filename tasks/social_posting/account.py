@@ -1,7 +1,7 @@
 """Social accounts in the database: their tokens, kept fresh by one refresh at a time, and their status."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -29,6 +29,8 @@ class Held:
 
     tokens: Tokens
     version: int
+    is_current: bool
+    """They are under the current master key."""
 
 
 def describe(row: SocialAccount) -> Account:
@@ -68,7 +70,27 @@ def held_tokens(vault: Vault, row: SocialAccount) -> Held:
         )
     except UndecryptableError as error:
         raise ReauthError(str(error)) from error
-    return Held(Tokens(access, refresh, row.expires_at), row.token_version)
+    sealed = filter(None, (row.access_token_encrypted, row.refresh_token_encrypted))
+    is_current = all(vault.is_current(each) for each in sealed)
+    return Held(Tokens(access, refresh, row.expires_at), row.token_version, is_current)
+
+
+def encrypt_anew(session: Session, vault: Vault) -> int:
+    """Bring every token of the tenant under the current master key; returns how many accounts changed.
+
+    An account that a job refreshes meanwhile is waited for: its row is locked.
+    """
+    changed = 0
+    rows = session.scalars(select(SocialAccount).order_by(SocialAccount.id).with_for_update())
+    for row in rows:
+        if row.access_token_encrypted is None:
+            continue
+        with suppress(ReauthError):  # a key that is gone: its owner connects the account again
+            held = held_tokens(vault, row)
+            if not held.is_current:
+                store_tokens(vault, row, held.tokens)
+                changed += 1
+    return changed
 
 
 def _place(row: SocialAccount, column: str) -> Place:
@@ -104,7 +126,14 @@ class AccountTokens:
 
     def _read(self) -> Held:
         with self.transaction() as session:
-            return held_tokens(self.vault, _select(session, self.account.id, lock=False))
+            held = held_tokens(self.vault, _select(session, self.account.id, lock=False))
+            if held.is_current:
+                return held
+            row = _select(session, self.account.id, lock=True)
+            session.refresh(row)
+            held = held_tokens(self.vault, row)
+            store_tokens(self.vault, row, held.tokens)
+            return held
 
     def _refresh(self, seen: int) -> Held:
         """Refresh, unless someone has since version *seen*.
@@ -140,6 +169,16 @@ def _select(session: Session, account_id: UUID, *, lock: bool) -> SocialAccount:
     if row is None:
         raise ReauthError("the account was removed")
     return row
+
+
+def hold_back(session: Session, account_id: UUID, until: datetime) -> None:
+    """Send nothing of the account before *until*: its platform said so."""
+    session.execute(
+        update(SocialAccount)
+        .where(SocialAccount.id == account_id)
+        .values(rate_limited_until=until)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def set_status(session: Session, account_id: UUID, status: AccountStatus, detail: str) -> None:

@@ -10,7 +10,7 @@ import structlog
 from models.social import AccountStatus, PostState
 from tasks.catalog import PUBLISH_POST
 from tasks.payloads import PublishPost
-from tasks.social_posting.account import AccountTokens, set_status
+from tasks.social_posting.account import AccountTokens, hold_back, set_status
 from tasks.social_posting.content import problems
 from tasks.social_posting.error import (
     AccountBlockedError,
@@ -25,10 +25,13 @@ from tasks.social_posting.error import (
     TryAgainError,
     UnknownOutcomeError,
 )
+from tasks.social_posting.follow import plan_metrics
+from tasks.social_posting.media import UnknownMediumError
 from tasks.social_posting.platform import Intent, Platform, Published
 from tasks.social_posting.post import (
     NoSuchPostError,
     Post,
+    PostChangedError,
     drop_intent,
     known_remote_ids,
     open_post,
@@ -37,6 +40,7 @@ from tasks.social_posting.post import (
     write_error,
     write_intent,
     write_published,
+    write_upload,
 )
 from tasks.social_posting.registry import platform_of
 from tasks.vault import get_vault
@@ -48,32 +52,44 @@ log = structlog.get_logger(__name__)
 SETTLING = timedelta(seconds=3)
 """A call whose answer was lost may still be at work on the platform: probe no sooner."""
 
+SOON = timedelta(milliseconds=200)
+
 REFUSED_STATES = {
     PostState.CANCELLED: "the post was cancelled",
     PostState.FAILED_PERMANENT: "the platform refused the post: edit it first",
     PostState.PARKED_UNCONFIRMED: "nobody knows whether the post is out: a person has to decide",
+    PostState.REMOVING: "the post is being removed",
+    PostState.REMOVED: "the post was removed",
 }
 
 
 @runs(PUBLISH_POST)
 def publish(job: OutsideJob, payload: PublishPost) -> Completion:
     """Publish a post exactly once, however often this runs and wherever it is killed."""
-    try:
-        with job.transaction() as session:
-            post = open_post(session, job.claim, payload)
-    except NoSuchPostError as error:
-        raise PermanentJobError(str(error)) from error
-    if post.published is not None:
+    post = _open(job, payload)
+    if post.published is not None and post.state is PostState.PUBLISHED:
+        plan_metrics(job, post)
         return Completion(shown(post, post.published))
     if post.state in REFUSED_STATES:
         raise PermanentJobError(REFUSED_STATES[post.state])
+    if post.wait is not None:
+        raise RetryLaterError(post.wait.reason, after=post.wait.after)
     attempt = _prepare(job, post)
     published = attempt.settle() if post.state is PostState.UNKNOWN else None
     if published is None:
         published = attempt.send()
     with job.transaction() as session:
         write_published(session, post, published)
+    plan_metrics(job, post)
     return Completion(shown(post, published))
+
+
+def _open(job: OutsideJob, payload: PublishPost) -> Post:
+    try:
+        with job.transaction() as session:
+            return open_post(session, job.claim, payload)
+    except (NoSuchPostError, UnknownMediumError) as error:
+        raise PermanentJobError(str(error)) from error
 
 
 def _prepare(job: OutsideJob, post: Post) -> "_Attempt":
@@ -128,10 +144,12 @@ class _Attempt:
         """Commit the intent, then call."""
         try:
             self.job.check()
-            intent = self.post.intent or self.tokens.use(self._prepare)
+            intent = self.post.intent or self.tokens.use(self._make_intent)
             with self.job.transaction() as session:
                 write_intent(session, self.post, intent)
             return self._publish(intent)
+        except PostChangedError as error:
+            raise RetryLaterError("the post was changed meanwhile", after=SOON) from error
         except JobCancelledError:
             with self.job.transaction() as session:
                 write_cancelled(session, self.post)
@@ -139,10 +157,15 @@ class _Attempt:
         except PlatformError as error:
             self._fail(error, after_error=PostState.QUEUED)
 
-    def _prepare(self, token: str) -> Intent:
+    def _make_intent(self, token: str) -> Intent:
         """Hand over the media and make what is to be sent; nothing is visible on the platform yet."""
         account, content = self.post.account, self.post.content
-        uploads = [self.platform.upload(account, token, medium) for medium in content.media]
+        uploads = list(self.post.uploads)
+        for medium in content.media[len(uploads) :]:
+            uploads.append(self.platform.upload(account, token, medium))
+            with self.job.transaction() as session:
+                write_upload(session, self.post, uploads)
+            self.job.check()
         return self.platform.prepare(account, token, content, uploads=uploads, at=datetime.now(UTC))
 
     def _publish(self, intent: Intent) -> Published:
@@ -180,9 +203,12 @@ class _Attempt:
                 raise RetryLaterError(error.detail, after=SETTLING) from error
             case RateLimitedError(until=until):
                 self._record(after_error, error)
+                with self.job.transaction() as session:
+                    hold_back(session, self.post.account.id, until)
                 raise RetryLaterError(error.detail, after=_wait(until)) from error
             case TryAgainError(after=after):
-                self._record(after_error, error)
+                is_last = after is None and self.job.claim.attempt >= self.job.claim.max_attempts
+                self._record(PostState.FAILED if is_last and not in_doubt else after_error, error)
                 raise RetryLaterError(error.detail, after=after) from error
             case StaleIntentError() | StaleUploadsError():
                 self._record(after_error, error)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from uuid_utils.compat import uuid7
 
 from config.settings import ROOT
@@ -60,6 +60,10 @@ class Posting:
 
     def post(self, job_id: UUID) -> SocialPost:
         return post_of(self.database, self.tenant, job_id)
+
+    def let_the_limit_pass(self) -> None:
+        with tenant_session(self.database, self.tenant.organization_id) as session:
+            session.execute(update(SocialAccount).values(rate_limited_until=None))
 
     @property
     def texts(self) -> list[str]:
@@ -187,6 +191,12 @@ def test_a_rate_limit_waits_until_the_platform_says(posting: Callable[..., Posti
     assert caught.value.after is not None
     assert 110 < caught.value.after.total_seconds() <= 122
     assert place.post(job_id).state == PostState.QUEUED
+    with pytest.raises(RetryLaterError, match="takes no more of this account") as held_back:
+        place.publish(uuid7(), "another of the account")
+    assert held_back.value.after is not None
+    assert 110 < held_back.value.after.total_seconds() <= 122
+    assert place.stand_in.state(platform, "shop.test")["calls"]["publish"] == 1
+    place.let_the_limit_pass()
     place.publish(job_id)
     assert len(place.texts) == 1
 

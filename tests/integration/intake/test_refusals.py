@@ -113,9 +113,9 @@ def test_malformed_json_is_refused_with_its_place(
         (
             {
                 "kind": "social.publish_post",
-                "payload": {"account_id": POST_ID, "text": "a", "media": [{"url": "file:///etc/passwd"}]},
+                "payload": {"account_id": POST_ID, "text": "a", "media": [{"asset_id": "../etc"}]},
             },
-            "payload.media[0].url",
+            "payload.media[0].asset_id",
         ),
         ({"kind": "quota.account", "payload": {"meter": "money"}}, "payload.meter"),
         ({"kind": "quota.account", "payload": {"period": "2026-13-01"}}, "payload.period"),
