@@ -45,6 +45,10 @@ class Plan:
     shortest_schedule: timedelta
     history_days: int
     """Finished jobs and their events are kept so long after their end; the installation may keep less."""
+    event_days: int
+    """Raw analytics events are kept so long after they happened; older ones are refused."""
+    rollup_days: int
+    """What was counted of them is kept so long."""
     paused: bool = False
     """No plan is; an operator may pause an organization."""
     paused_kinds: frozenset[str] = frozenset()
@@ -80,6 +84,8 @@ STARTER = Plan(
     ),
     shortest_schedule=timedelta(hours=1),
     history_days=30,
+    event_days=90,
+    rollup_days=400,
 )
 PROFESSIONAL = Plan(
     name="professional",
@@ -104,6 +110,8 @@ PROFESSIONAL = Plan(
     ),
     shortest_schedule=timedelta(minutes=15),
     history_days=180,
+    event_days=400,
+    rollup_days=1_100,
 )
 ENTERPRISE = Plan(
     name="enterprise",
@@ -115,11 +123,16 @@ ENTERPRISE = Plan(
     limits=MappingProxyType({"api_calls_hour": Limit(100_000), "schedules": Limit(2_000)}),
     shortest_schedule=timedelta(minutes=1),
     history_days=400,
+    event_days=760,
+    rollup_days=3_660,
 )
 
 PLANS: Mapping[str, Plan] = MappingProxyType(
     {plan.name: plan for plan in (STARTER, PROFESSIONAL, ENTERPRISE)}
 )
+
+MOST_EVENT_DAYS = max(plan.event_days for plan in PLANS.values())
+"""Months of raw events that are older, and some days more, are dropped for everybody."""
 
 
 class Overrides(BaseModel):
@@ -136,6 +149,8 @@ class Overrides(BaseModel):
     limits: Mapping[str, Limit] = Field(default_factory=dict)
     """Instead of the plan's, meter by meter."""
     history_days: Annotated[int, Field(ge=30)] = 30
+    event_days: Annotated[int, Field(ge=1, le=MOST_EVENT_DAYS)] = 90
+    rollup_days: Annotated[int, Field(ge=1)] = 400
     paused: bool = False
     """None of its jobs begin."""
     paused_kinds: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ from typing import Any
 from models.user import Permission
 from tasks.payloads import (
     AccountQuota,
+    AnalyticsQuery,
     DeletePost,
     FetchMetrics,
     Nothing,
@@ -101,6 +102,17 @@ ROLLUP = JobKind(
     effects=Effects.DATABASE,
     permission=Permission.MANAGE_JOBS,
     feature="basic_analytics",
+    time_limit=timedelta(minutes=30),
+)
+
+QUERY_ANALYTICS = JobKind(
+    name="analytics.query",
+    payload=AnalyticsQuery,
+    lane=Lane.ANALYTICS,
+    effects=Effects.DATABASE,
+    permission=Permission.VIEW_ANALYTICS,
+    feature="advanced_analytics",
+    max_attempts=3,
 )
 
 ACCOUNT_QUOTA = JobKind(
@@ -170,6 +182,7 @@ CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
             TRY_RULES,
             TRAIN_MODEL,
             ROLLUP,
+            QUERY_ANALYTICS,
             ACCOUNT_QUOTA,
             PRODUCE_REPORT,
             EVALUATE_ALERTS,

@@ -139,6 +139,33 @@ class Rollup(Payload):
     until: AwareDatetime | None = None
 
 
+class AnalyticsQuery(Payload):
+    """Ask for one metric of a range of days, by period; if wanted broken down, and beside the range before.
+
+    Weeks (from Monday) and months are whole ones: those that hold `first` and `last`.
+    """
+
+    metric: Literal["events", "value", "visitors"] = "events"
+    grain: Literal["15m", "day", "week", "month"] = "day"
+    first: date
+    last: date
+    """Inclusive, in the organization's zone."""
+    breakdown: Literal["name", "campaign", "channel", "post"] | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    """Only events of this name."""
+    compare: StrictBool = False
+    """Also the as many periods before `first`."""
+    limit: Annotated[StrictInt, Field(ge=1, le=1_000)] = 100
+    """Members of the breakdown, those with the most."""
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        """Refuse a range that ends before it begins."""
+        if self.first > self.last:
+            raise ValueError("first must not be after last")
+        return self
+
+
 class AccountQuota(Payload):
     """Compare the ledger with what a period says was used, and mend the difference."""
 

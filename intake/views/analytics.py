@@ -4,14 +4,11 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from intake.views.base import View
-from models.analytics import AnalyticsBucket
-from tasks.analytics_reading import Grain, Span, totals
-
-MOST_QUARTERS = 50_000
+from tasks.analytics_calendar import Grain, Span
+from tasks.analytics_reading import quarter_totals, totals
 
 
 class RollupGrain(StrEnum):
@@ -30,7 +27,7 @@ class TotalsView(View):
     events: int
     value_sum: float
     visitors: int
-    """Distinct visitors within the period; never the sum of shorter ones."""
+    """Distinct visitors of the period, never the sum of shorter ones: exact up to a day, beyond estimated."""
 
 
 class RollupView(View):
@@ -43,26 +40,62 @@ class RollupView(View):
     items: list[TotalsView]
 
 
+class PointView(View):
+    """One period of one member of the breakdown."""
+
+    period: date | datetime
+    """The first day, in the organization's zone; for 15m, the moment it begins."""
+    member: str | None
+    """Of the breakdown: an event's name, a campaign's or post's id, a channel. Null without a breakdown."""
+    value: int | float
+    previous: int | float | None
+    """The same place in the range before; null unless compared."""
+    change: float | None
+    """0.25 is a quarter more than before; null where there was nothing before."""
+
+
+class AnswerView(View):
+    """One metric by period. Events without a campaign, channel or post count in `total` only."""
+
+    metric: str
+    grain: RollupGrain
+    breakdown: str | None
+    first: date
+    """Of the first period; weeks and months are whole ones."""
+    last: date
+    time_zone: str
+    estimated: bool
+    """Distinct visitors of weeks, months and whole ranges are estimated: within 3.3 % in 95 of 100 cases."""
+    total: PointView
+    """Of the whole range; visitors once, on however many days they came."""
+    items: list[PointView]
+    omitted: int
+    """Members of the breakdown beyond `limit`."""
+
+
+class CorrectedView(View):
+    """What came of corrections."""
+
+    replaced: int
+    removed: int
+    unknown: list[str]
+    """Keys that never came, or whose events are erased or not kept any more."""
+
+
+class ErasedView(View):
+    """What an erasure removed."""
+
+    events: int
+    """Events that bore the visitors' names."""
+    quarters: int
+    """Quarters of an hour that were counted again."""
+
+
 def read_rollup(session: Session, organization_id: UUID, span: Span, grain: RollupGrain) -> list[TotalsView]:
-    """Return the totals of the span.
-
-    Days and longer include events that no rollup has counted yet; quarters of an hour are what was rolled up.
-    """
+    """Return the totals of the span, to the last event."""
     if grain is RollupGrain.QUARTER:
-        return _quarters(session, span)
-    found = totals(session, organization_id, span, grain=Grain(grain.value))
-    return [TotalsView.model_validate(one) for one in found]
-
-
-def _quarters(session: Session, span: Span) -> list[TotalsView]:
-    begins, ends = span.moments()
-    bucket = AnalyticsBucket
-    query = (
-        select(
-            bucket.starts_at.label("period"), bucket.name, bucket.events, bucket.value_sum, bucket.visitors
-        )
-        .where(bucket.starts_at >= begins, bucket.starts_at < ends)
-        .order_by(bucket.starts_at, bucket.name)
-        .limit(MOST_QUARTERS)
-    )
-    return [TotalsView.model_validate(row) for row in session.execute(query)]
+        return [TotalsView.model_validate(one) for one in quarter_totals(session, span)]
+    return [
+        TotalsView.model_validate(one)
+        for one in totals(session, organization_id, span, grain=Grain(grain.value))
+    ]

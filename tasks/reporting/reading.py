@@ -33,7 +33,8 @@ from models.organization import Organization
 from models.social import AccountStatus, PostState, SocialAccount, SocialPost
 from models.subscription import Subscription, SubscriptionStatus
 from models.usage import UsageRecord, billing_period
-from tasks.analytics_reading import Grain, Span, totals, unique_visitors
+from tasks.analytics_calendar import Grain, Span
+from tasks.analytics_reading import totals, unique_visitors
 from tasks.reporting.period import Period, Window
 
 Series = dict[str, list[float | None]]

@@ -71,7 +71,16 @@ def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
         "analytics_events": {"name": "view", "occurred_at": MOMENT},
         "analytics_event_keys": {"key": "1"},
         "analytics_watermarks": {"rollup": "buckets"},
-        "analytics_buckets": {"starts_at": MOMENT, "name": "view", "events": 1, "visitors": 1},
+        "analytics_buckets": {"starts_at": MOMENT, "name": "view", "events": 1},
+        "analytics_visitors": {"visitor": 1, "day": MOMENT.date(), "name": "view", "quarters": "0" * 96},
+        "analytics_days": {
+            "dimension": "total",
+            "day": MOMENT.date(),
+            "name": "",
+            "member": "",
+            "events": 1,
+            "value_sum": 0.0,
+        },
         "schedules": {
             "id": ids["schedule"],
             "name": "Nightly",

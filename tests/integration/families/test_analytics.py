@@ -1,15 +1,11 @@
 """Rollups count every event once, whatever the order, the split or the writers."""
 
 import random
-import re
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import delete, func, select
@@ -18,7 +14,8 @@ from intake.ingest.event import EventBatch, EventBody, record_events
 from models.analytics import AnalyticsBucket, AnalyticsEvent
 from models.organization import Tenant
 from models.session import Database, tenant_session
-from tasks.analytics_reading import Grain, Span, totals, unique_visitors
+from tasks.analytics_calendar import Grain, Span
+from tasks.analytics_reading import totals, unique_visitors
 from tasks.analytics_rollups.job import roll_up
 from tasks.payloads import Rollup
 from worker.context import Completion
@@ -27,19 +24,16 @@ Run = Callable[..., Completion]
 Organize = Callable[..., Tenant]
 Bucket = tuple[datetime, str]
 
-ZONES = ["UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "America/Los_Angeles"]
-LINE = re.compile(r'^(\S+) \S+ \S+ \[([^]]+)\] "(\S+) [^"]*" (\d{3}) (\d+|-)')
-
 
 def record(database: Database, tenant: Tenant, events: Sequence[EventBody]) -> int:
     with tenant_session(database, tenant.organization_id) as session:
         return record_events(session, tenant.organization_id, EventBatch(events=tuple(events))).recorded
 
 
-def buckets(database: Database, tenant: Tenant) -> dict[Bucket, tuple[int, int, float]]:
+def buckets(database: Database, tenant: Tenant) -> dict[Bucket, tuple[int, float]]:
     with tenant_session(database, tenant.organization_id) as session:
         return {
-            (row.starts_at, row.name): (row.events, row.visitors, row.value_sum)
+            (row.starts_at, row.name): (row.events, row.value_sum)
             for row in session.execute(select(AnalyticsBucket)).scalars()
         }
 
@@ -48,19 +42,12 @@ def quarter(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
 
 
-def counted(events: Sequence[EventBody]) -> dict[Bucket, tuple[int, int, float]]:
+def counted(events: Sequence[EventBody]) -> dict[Bucket, tuple[int, float]]:
     """Count by hand what the buckets should say."""
     groups: dict[Bucket, list[EventBody]] = defaultdict(list)
     for event in events:
         groups[quarter(event.occurred_at), event.name].append(event)
-    return {
-        key: (
-            len(group),
-            len({event.visitor for event in group if event.visitor is not None}),
-            sum(event.value or 0.0 for event in group),
-        )
-        for key, group in groups.items()
-    }
+    return {key: (len(group), sum(event.value or 0.0 for event in group)) for key, group in groups.items()}
 
 
 def hit(minute: int, *, name: str = "view", visitor: str = "v", key: str | None = None) -> EventBody:
@@ -197,63 +184,6 @@ def test_two_tenants_with_the_same_keys_have_their_own_events(
 ) -> None:
     for tenant in (organization(), organization()):
         assert record(database, tenant, [hit(1, key="a")]) == 1
-
-
-@cache
-def requests_of(path: Path) -> tuple[EventBody, ...]:
-    """Read the web server's log as events: who, when, which method, how many bytes."""
-    events = []
-    for number, line in enumerate(path.read_text().splitlines()):
-        found = LINE.match(line)
-        assert found, line
-        address, moment, method, status, size = found.groups()
-        events.append(
-            EventBody(
-                name=f"{method} {status[0]}xx",
-                occurred_at=datetime.strptime(moment, "%d/%b/%Y:%H:%M:%S %z"),
-                visitor=address,
-                value=0.0 if size == "-" else float(size),
-                key=str(number),
-            )
-        )
-    return tuple(events)
-
-
-def days_by_hand(events: Sequence[EventBody], zone: str) -> dict[tuple[date, str], tuple[int, float, int]]:
-    count: Counter[tuple[date, str]] = Counter()
-    value: Counter[tuple[date, str]] = Counter()
-    visitors: dict[tuple[date, str], set[str | None]] = defaultdict(set)
-    for event in events:
-        key = (event.occurred_at.astimezone(ZoneInfo(zone)).date(), event.name)
-        count[key] += 1
-        value[key] += int(event.value or 0)
-        visitors[key].add(event.visitor)
-    return {key: (count[key], float(value[key]), len(visitors[key])) for key in count}
-
-
-def test_days_of_the_web_log_equal_recomputation_in_five_zones(
-    database: Database, organization: Organize, run: Run, shared_data: Path
-) -> None:
-    tenant = organization()
-    events = list(requests_of(shared_data / "web_events_apache.log"))
-    chance = random.Random(17)
-    sent = [*events, *chance.sample(events, 1_500)]
-    chance.shuffle(sent)
-    while sent:
-        size = chance.choice([1, 37, 400, 3_000])
-        record(database, tenant, sent[:size])
-        sent = sent[size:]
-        if chance.random() < 0.5:
-            run(tenant, roll_up, Rollup())
-    # Not rolled up to the end on purpose: what is past the watermark has to be in the answer too.
-    for zone in ZONES:
-        span = Span(date(2015, 5, 16), date(2015, 5, 22), zone)
-        with tenant_session(database, tenant.organization_id) as session:
-            rows = totals(session, tenant.organization_id, span)
-        got = {(row.period, row.name): (row.events, row.value_sum, row.visitors) for row in rows}
-        assert got == days_by_hand(events, zone)
-    run(tenant, roll_up, Rollup())
-    assert buckets(database, tenant) == counted(events)
 
 
 def test_the_answer_is_the_same_before_and_after_a_pass_and_without_raw_rows(

@@ -174,8 +174,12 @@ def test_a_viewer_may_not_import(client: httpx.Client, acme: Tenant, sign: Calla
     refused(answer, 403)
 
 
+MONTH = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+"""The last one: every plan keeps its events."""
+
+
 def events(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {"events": [{"name": "page_viewed", "occurred_at": "2015-05-17T10:05:00Z"} | row for row in rows]}
+    return {"events": [{"name": "page_viewed", "occurred_at": f"{MONTH}-17T10:05:00Z"} | row for row in rows]}
 
 
 def test_an_event_with_a_key_counts_once(
@@ -231,31 +235,31 @@ def test_a_rollup_has_days_of_the_organizations_own_zone(
     with tenant_session(database, acme.organization_id) as session:
         session.execute(update(Organization).values(time_zone="Asia/Kathmandu"))
     body = events(
-        {"occurred_at": "2015-05-17T18:14:59Z", "visitor": "a", "value": 1},
-        {"occurred_at": "2015-05-17T18:15:00Z", "visitor": "a", "value": 2},
-        {"occurred_at": "2015-05-17T18:20:00Z", "visitor": "a", "value": 4},
+        {"occurred_at": f"{MONTH}-17T18:14:59Z", "visitor": "a", "value": 1},
+        {"occurred_at": f"{MONTH}-17T18:15:00Z", "visitor": "a", "value": 2},
+        {"occurred_at": f"{MONTH}-17T18:20:00Z", "visitor": "a", "value": 4},
     )
     client.post("/api/v1/analytics/events", json=body, headers=sign(acme))
     if rolled_up:
         with tenant_session(database, acme.organization_id) as session:
             run_pass(session, acme.organization_id)
-    span = {"first": "2015-05-01", "last": "2015-05-31"}
+    span = {"first": f"{MONTH}-01", "last": f"{MONTH}-28"}
     days = client.get("/api/v1/analytics/rollup", params=span, headers=sign(acme)).json()
     assert days["time_zone"] == "Asia/Kathmandu"
     assert [(day["period"], day["events"], day["value_sum"], day["visitors"]) for day in days["items"]] == [
-        ("2015-05-17", 1, 1.0, 1),
-        ("2015-05-18", 2, 6.0, 1),
+        (f"{MONTH}-17", 1, 1.0, 1),
+        (f"{MONTH}-18", 2, 6.0, 1),
     ]
     months = client.get(
         "/api/v1/analytics/rollup", params=span | {"grain": "month"}, headers=sign(acme)
     ).json()["items"]
     assert [(month["period"], month["events"], month["visitors"]) for month in months] == [
-        ("2015-05-01", 3, 1)
+        (f"{MONTH}-01", 3, 1)
     ]
     quarters = client.get(
         "/api/v1/analytics/rollup", params=span | {"grain": "15m"}, headers=sign(acme)
     ).json()["items"]
-    assert [quarter["events"] for quarter in quarters] == ([1, 2] if rolled_up else [])
+    assert [quarter["events"] for quarter in quarters] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.analytics_reading import Span
+from tasks.analytics_calendar import Span
 
 ZONES = st.sampled_from(
     [
