@@ -1,23 +1,25 @@
 """What a test or the demo asks of the stand-in: accounts, faults, limits, what was published."""
 
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field
 
-from ops.stand_in.fault import Fault, FaultKind
-from ops.stand_in.world import Account, Status, Window, World
+from ops.stand_in.fault import Fault, FaultKind, Operation
+from ops.stand_in.world import Account, Sort, Status, Window, World
 
 router = APIRouter(prefix="/admin")
 
-Platform = Literal["bluesky", "mastodon"]
+Platform = Literal["bluesky", "mastodon", "x", "linkedin", "facebook", "instagram", "threads"]
 
 
 class NewAccount(BaseModel):
     platform: Platform
     handle: str
     password: str = "stand-in-password"  # noqa: S105 - loopback, in memory
+    sort: Sort = "organization"
+    """LinkedIn: a person's posts cannot be read back."""
     token_seconds: Annotated[float, Field(ge=0)] | None = None
     """Life of the access token issued here; None is the platform's own."""
 
@@ -29,13 +31,14 @@ class Grant(BaseModel):
     handle: str
     identifier: str
     access_token: str
-    refresh_token: str
+    refresh_token: str | None
+    """None where nothing refreshes the access token; where it refreshes itself, the same."""
     expires_at: float
 
 
 class NewFault(BaseModel):
     platform: Platform
-    operation: Literal["*", "publish", "probe", "refresh", "login"] = "publish"
+    operation: Operation = "publish"
     kind: FaultKind
     handle: str | None = None
     times: Annotated[int, Field(ge=1)] = 1
@@ -53,6 +56,8 @@ class Published(BaseModel):
     key: str
     text: str
     created_at: float
+    media: list[dict[str, Any]]
+    """As the platform keeps them: type, alt text, address."""
 
 
 class AccountState(BaseModel):
@@ -66,6 +71,8 @@ class AccountState(BaseModel):
 class Behaviour(BaseModel):
     token_seconds: float | None = None
     honours_idempotency: bool | None = None
+    processing_seconds: float | None = None
+    unreadable: set[Platform] | None = None
 
 
 def _world(request: Request) -> World:
@@ -84,7 +91,7 @@ def _account(request: Request, platform: str, handle: str) -> Account:
 async def add_account(request: Request, new: NewAccount) -> Grant:
     """Create an account, or log in to the one that exists."""
     world = _world(request)
-    account = world.add_account(new.platform, new.handle, new.password)
+    account = world.add_account(new.platform, new.handle, new.password, new.sort)
     ttl = world.token_seconds if new.token_seconds is None else new.token_seconds
     access, refresh = account.grant(ttl)
     return Grant(
@@ -92,7 +99,7 @@ async def add_account(request: Request, new: NewAccount) -> Grant:
         handle=account.handle,
         identifier=account.identifier,
         access_token=access,
-        refresh_token=refresh,
+        refresh_token={"facebook": None, "instagram": access, "threads": access}.get(new.platform, refresh),
         expires_at=time.time() + ttl,
     )
 
@@ -104,8 +111,9 @@ async def read_account(request: Request, platform: Platform, handle: str) -> Acc
     records = [
         Published(
             key=record.key,
-            text=str(record.value.get("text", record.value.get("status"))),
+            text=str(record.value.get("text", "")),
             created_at=record.created_at,
+            media=record.media,
         )
         for record in account.records.values()
     ]
@@ -138,6 +146,10 @@ async def change_behaviour(request: Request, change: Behaviour) -> None:
         world.token_seconds = change.token_seconds
     if change.honours_idempotency is not None:
         world.honours_idempotency = change.honours_idempotency
+    if change.processing_seconds is not None:
+        world.processing_seconds = change.processing_seconds
+    if change.unreadable is not None:
+        world.unreadable = set(change.unreadable)
 
 
 @router.post("/faults", status_code=204)

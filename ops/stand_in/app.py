@@ -2,7 +2,8 @@
 
 from fastapi import FastAPI
 
-from ops.stand_in import admin, bluesky, mastodon
+from ops.stand_in import admin, bluesky, facebook, linkedin, mastodon, oauth, x
+from ops.stand_in.container import INSTAGRAM, THREADS, router_of
 from ops.stand_in.world import World
 
 
@@ -10,6 +11,8 @@ def create_app() -> FastAPI:
     """Build a server with no accounts."""
     app = FastAPI(title="Stand-in for social platforms")
     app.state.world = World()
-    for module in (admin, bluesky, mastodon):
+    for module in (admin, oauth, bluesky, mastodon, x, linkedin, facebook):
         app.include_router(module.router)
+    for words in (INSTAGRAM, THREADS):
+        app.include_router(router_of(words))
     return app

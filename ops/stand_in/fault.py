@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request, Response
 
@@ -29,6 +29,21 @@ class FaultKind(StrEnum):
     """Answer that the account was taken down."""
     GARBLED = "garbled"
     """Do the work, then answer 200 with something that is not JSON."""
+    MOVED = "moved"
+    """Answer a redirection and do nothing."""
+    REVOKED = "revoked"
+    """Answer that the account's owner has taken the permission back."""
+    REFUSED = "refused"
+    """Answer that the content is not acceptable."""
+    DUPLICATE = "duplicate"
+    """Answer that the same was posted before."""
+    STALE = "stale"
+    """Answer that the uploaded media, or the container, are no longer good."""
+
+
+Operation = Literal[
+    "*", "publish", "probe", "refresh", "login", "upload", "prepare", "read", "delete", "metrics"
+]
 
 
 @dataclass(slots=True)
@@ -37,7 +52,7 @@ class Fault:
 
     platform: str
     operation: str
-    """`publish`, `probe`, `refresh` or `login`; `*` is any."""
+    """One of `Operation`; `*` is any."""
     kind: FaultKind
     handle: str | None = None
     times: int = 1
@@ -73,6 +88,8 @@ def before_work(fault: Fault, request: Request) -> Response | None:
         return Dropped(request)
     if fault.kind is FaultKind.SERVER_ERROR:
         return _bad_gateway()
+    if fault.kind is FaultKind.MOVED:
+        return Response(status_code=307, headers={"Location": "https://elsewhere.invalid/"})
     return None
 
 

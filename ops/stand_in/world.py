@@ -3,12 +3,26 @@
 import secrets
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ops.stand_in.fault import Fault
 
 Status = Literal["active", "takendown", "deactivated"]
+DAY = 86_400.0
+Sort = Literal["person", "organization"]
+
+LIMITS: Mapping[str, tuple[int, float]] = {
+    "bluesky": (5_000, 3_600.0),
+    "mastodon": (300, 300.0),
+    "x": (100, 86_400.0),
+    "linkedin": (150, 86_400.0),
+    "facebook": (4_800, 86_400.0),
+    "instagram": (100, 86_400.0),
+    "threads": (250, 86_400.0),
+}
+"""Points, or posts, that an account may use in so many seconds."""
 
 
 @dataclass(slots=True)
@@ -43,6 +57,30 @@ class Record:
     value: dict[str, Any]
     cid: str
     created_at: float
+    media: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Medium:
+    """One medium, or one container, that waits for its post."""
+
+    key: str
+    value: dict[str, Any]
+    ready_at: float
+    expires_at: float
+    is_published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One authorization code."""
+
+    platform: str
+    handle: str
+    client_id: str
+    redirect_uri: str
+    challenge: str | None
+    expires_at: float
 
 
 @dataclass(slots=True)
@@ -61,6 +99,9 @@ class Account:
     idempotency: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Idempotency key to (moment of use, record key)."""
     calls: Counter[str] = field(default_factory=Counter)
+    sort: Sort = "organization"
+    media: dict[str, Medium] = field(default_factory=dict)
+    """What was handed over and is not published: media, containers."""
 
     def grant(self, ttl: float) -> tuple[str, str]:
         """Issue an access token good for *ttl* seconds and a refresh token good for one use."""
@@ -70,6 +111,16 @@ class Account:
         return access, refresh
 
 
+def _identifier(platform: str, sort: Sort, number: int) -> str:
+    match platform:
+        case "bluesky":
+            return f"did:plc:standin{number:017d}"
+        case "linkedin":
+            return f"urn:li:{sort}:{number}"
+        case _:
+            return str(number)
+
+
 @dataclass(slots=True)
 class World:
     """All state of one server; one event loop touches it, so nothing is locked."""
@@ -77,11 +128,13 @@ class World:
     token_seconds: float = 7_200.0
     honours_idempotency: bool = True
     """Not every Mastodon-compatible server does."""
-    limits: dict[str, tuple[int, float]] = field(
-        default_factory=lambda: {"bluesky": (5_000, 3_600.0), "mastodon": (300, 300.0)}
-    )
+    processing_seconds: float = 0.0
+    """How long a platform works on a medium."""
+    unreadable: set[str] = field(default_factory=set)
+    """Platforms on which accounts may not read what they posted."""
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    codes: dict[str, Code] = field(default_factory=dict)
     serial: int = 1_000
 
     def next_number(self) -> int:
@@ -89,22 +142,28 @@ class World:
         self.serial += 1
         return self.serial
 
-    def add_account(self, platform: str, handle: str, password: str) -> Account:
+    def add_account(self, platform: str, handle: str, password: str, sort: Sort = "organization") -> Account:
         """Create the account, or return the one that exists."""
         known = self.accounts.get((platform, handle))
         if known is not None:
             return known
-        number = self.next_number()
-        limit, seconds = self.limits[platform]
         account = Account(
             platform=platform,
             handle=handle,
-            identifier=f"did:plc:standin{number:017d}" if platform == "bluesky" else str(number),
+            identifier=_identifier(platform, sort, self.next_number()),
             password=password,
-            window=Window(limit, seconds),
+            window=Window(*LIMITS[platform]),
+            sort=sort,
         )
         self.accounts[platform, handle] = account
         return account
+
+    def keep_medium(self, account: Account, value: dict[str, Any], *, key: str | None = None) -> Medium:
+        """Remember a medium or a container for a day."""
+        now = time.time()
+        key = str(self.next_number()) if key is None else key
+        account.media[key] = medium = Medium(key, value, now + self.processing_seconds, now + DAY)
+        return medium
 
     def holder(self, platform: str, token: str) -> Account | None:
         """Return the account that was ever granted the access token."""

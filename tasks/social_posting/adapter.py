@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from tasks.social_posting import http
@@ -90,7 +91,9 @@ class Adapter(ABC):
             answer = http.send("POST", url, form=form, basic=basic)
             name = str(answer.field("error"))
             detail = f"refresh: {answer.status} {name}: {answer.field('error_description') or 'no message'}"
-            if answer.unclear or name in CLIENT_FAULTS:
+            if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise self.classify(answer) or TryAgainError(detail)
+            if answer.unclear or answer.redirects or name in CLIENT_FAULTS:
                 raise TryAgainError(detail)
             if not answer.succeeded:
                 raise ReauthError(detail)
