@@ -43,13 +43,14 @@ DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psy
 log = structlog.get_logger("intake.errors")
 
 
-def limit_exceeded(meter: str, limit: int | None) -> ProblemError:
-    """Refuse what would pass the plan's limit of *meter*."""
+def _limit(error: LimitExceededError | LimitReachedError) -> ProblemError:
+    """Refuse what would pass a limit; one that never resets needs something to go first."""
     return ForbiddenError(
         "limit-exceeded",
-        f"Resource limit exceeded. Upgrade plan to increase {meter} limit",
-        meter=meter,
-        limit=limit,
+        f"Resource limit exceeded. Upgrade plan to increase {error.meter} limit",
+        meter=error.meter,
+        limit=error.limit,
+        **({} if error.resets_at is None else {"resets_at": error.resets_at.isoformat()}),
     )
 
 
@@ -148,8 +149,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     HTTPException: _http,
     RequestValidationError: _invalid,
     FeatureNotInPlanError: _feature,
-    LimitExceededError: lambda error: limit_exceeded(error.meter, error.limit),
-    LimitReachedError: lambda error: limit_exceeded(error.meter, error.limit),
+    **dict.fromkeys((LimitExceededError, LimitReachedError), _limit),
     BacklogFullError: _backlog,
     IdempotencyConflictError: _conflict,
     OrganizationInactiveError: lambda _: ForbiddenError(

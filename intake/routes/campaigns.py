@@ -62,7 +62,7 @@ def create(
 ) -> CampaignView:
     values = body.model_dump() | {"organization_id": caller.tenant.organization_id}
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        make_room(session, caller, "campaigns", Campaign)
+        make_room(session, caller, "campaigns")
         row = session.execute(insert(Campaign).values(**values).returning(*COLUMNS)).one()
     response.headers["Location"] = f"{router.prefix}/{row.id}"
     return CampaignView.model_validate(row)

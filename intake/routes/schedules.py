@@ -90,7 +90,7 @@ def create(
     caller.require(permission)
     schedule = new_schedule(caller, body)
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        make_room(session, caller, "schedules", Schedule, Schedule.platform.is_(None))
+        make_room(session, caller, "schedules")
         session.add(schedule)
         session.flush()
         session.refresh(schedule)
