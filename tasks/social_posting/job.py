@@ -162,7 +162,7 @@ class _Attempt:
         account, content = self.post.account, self.post.content
         uploads = list(self.post.uploads)
         for medium in content.media[len(uploads) :]:
-            uploads.append(self.platform.upload(account, token, medium))
+            uploads.append(self.platform.upload(account, token, medium, count=len(content.media)))
             with self.job.transaction() as session:
                 write_upload(session, self.post, uploads)
             self.job.check()
