@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """A larger request body is refused with 413."""
 
+    max_import_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """A larger file of leads is refused with 413."""
+
     social_clients: Mapping[str, SocialClientKeys] = Field(default_factory=dict)
     """What platforms know us by, as JSON: {"x": {"client_id": ..., "client_secret": ...}}."""
 

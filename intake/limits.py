@@ -1,5 +1,6 @@
 """Bounds what a request may cost before anything reads it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import anyio
@@ -7,6 +8,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intake.problem import ProblemError, response
+
+_SETTING_OF: Mapping[str, str] = {"/api/v1/leads/import.csv": "max_import_bytes"}
+"""Paths whose bodies go to a file as they come, and the setting that bounds them."""
 
 DRAINED_FOR = timedelta(seconds=1)
 MOST_DRAINED_BYTES = 32 * 1024 * 1024
@@ -38,7 +42,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most: int = scope["app"].state.settings.max_body_bytes
+        setting = _SETTING_OF.get(scope["path"], "max_body_bytes")
+        most: int = getattr(scope["app"].state.settings, setting)
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdecimal() and int(declared) > most:
             await _drain(receive)

@@ -16,9 +16,12 @@ from intake.ingest.recordset import recordset
 from intake.lock import one_at_a_time
 from models.base import EMPTY_OBJECT
 from models.lead import Lead, LeadEvent, LeadStatus
+from models.scoring import LeadChange
 from tasks.payloads import LEADS_PER_JOB
 
 MOST_EVENTS = 10_000
+IMPORTING = "leads/import"
+"""Imports of one organization wait for each other under this name."""
 
 
 class LeadBody(Body):
@@ -130,24 +133,50 @@ _EVENT_COLUMNS: Mapping[str, TypeEngine[Any]] = {
 
 
 def import_leads(session: Session, organization_id: UUID, leads: LeadImport) -> Imported:
-    """Create the leads that are new and bring the others up to date."""
-    one_at_a_time(session, organization_id, "leads/import")
-    rows = {lead.external_id: lead.row() for lead in leads.leads}
+    """Create the leads that are new and bring the others up to date; all of them are to be scored again."""
+    one_at_a_time(session, organization_id, IMPORTING)
+    return write_leads(session, organization_id, leads.leads)
+
+
+def write_leads(session: Session, organization_id: UUID, leads: Sequence[LeadBody]) -> Imported:
+    """Create and update one batch; the caller is the only one of the organization to import now."""
+    rows = {lead.external_id: lead.row() for lead in leads}
     known = _known(session, list(rows))
+    mark_changed(session, organization_id, list(known.values()))
     _update(session, [row for external_id, row in rows.items() if external_id in known])
-    _create(session, organization_id, [row for external_id, row in rows.items() if external_id not in known])
-    return Imported(created=len(rows) - len(known), updated=len(known))
+    created = _create(
+        session, organization_id, [row for external_id, row in rows.items() if external_id not in known]
+    )
+    mark_changed(session, organization_id, created)
+    return Imported(created=len(created), updated=len(known))
 
 
-def _known(session: Session, external_ids: list[str]) -> set[str | None]:
-    """Return which of the leads exist, deleted ones too."""
+def mark_changed(session: Session, organization_id: UUID, lead_ids: Sequence[UUID]) -> None:
+    """Mark leads to be scored again, before they are touched: see `LeadChange`.
+
+    A mark that stands is written anew, not left: whoever scores now must not take it before we commit.
+    """
+    if not lead_ids:
+        return
+    lead_id = func.unnest(bindparam("marked", list(lead_ids), type_=ARRAY(Uuid()))).column_valued("lead_id")
+    source = select(literal(organization_id, Uuid()), lead_id).distinct().order_by(lead_id)
+    statement = insert(LeadChange).from_select(["organization_id", "lead_id"], source, include_defaults=False)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "lead_id"], set_={"changed_at": func.now()}
+        )
+    )
+
+
+def _known(session: Session, external_ids: list[str]) -> dict[str | None, UUID]:
+    """Return the ids of those leads that exist, deleted ones too."""
     wanted = cast(bindparam("wanted", external_ids), ARRAY(Text()))
     statement = (
-        select(Lead.external_id)
+        select(Lead.external_id, Lead.id)
         .where(Lead.external_id == func.any(wanted))
         .execution_options(include_deleted=True)
     )
-    return set(session.scalars(statement))
+    return dict(session.execute(statement).all())
 
 
 def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -168,9 +197,9 @@ def _update(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     session.execute(statement)
 
 
-def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str, Any]]) -> Sequence[UUID]:
     if not rows:
-        return
+        return []
     given = recordset(rows, _LEAD_COLUMNS).c
     values = {
         "organization_id": literal(organization_id, Uuid()),
@@ -181,7 +210,8 @@ def _create(session: Session, organization_id: UUID, rows: Sequence[Mapping[str,
         "converted": func.coalesce(given.converted, False),
     }
     source = select(*values.values())
-    session.execute(insert(Lead).from_select(list(values), source, include_defaults=False))
+    statement = insert(Lead).from_select(list(values), source, include_defaults=False).returning(Lead.id)
+    return session.scalars(statement).all()
 
 
 def record_events(session: Session, organization_id: UUID, events: LeadEventImport) -> Recorded:
@@ -207,8 +237,9 @@ def record_events(session: Session, organization_id: UUID, events: LeadEventImpo
         insert(LeadEvent)
         .from_select(list(values), source, include_defaults=False)
         .on_conflict_do_nothing()
-        .returning(LeadEvent.id)
+        .returning(LeadEvent.lead_id)
     ).all()
+    mark_changed(session, organization_id, recorded)
     return Recorded(
         recorded=len(recorded),
         duplicates=len(events.events) - len(recorded) - unknown,

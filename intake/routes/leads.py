@@ -1,20 +1,35 @@
 """Leads: import, events, list by score."""
 
-from typing import Annotated
+from tempfile import SpooledTemporaryFile
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
 from intake.auth import AnyCaller, Caller, allowed
 from intake.body import body_of
-from intake.ingest.lead import LeadEventImport, LeadImport, import_leads, record_events
+from intake.ingest.fields import MOST_ATTRIBUTES, Short
+from intake.ingest.lead import (
+    IMPORTING,
+    LeadEventImport,
+    LeadImport,
+    import_leads,
+    record_events,
+    write_leads,
+)
+from intake.ingest.lead_file import FileFormat, LeadFile
+from intake.lock import one_at_a_time
 from intake.openapi import READ, READ_ONE, WRITE
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
 from intake.views.base import View
 from intake.views.lead import LeadSummary, LeadView, Place, find_lead, list_leads
-from models.session import tenant_session
+from intake.views.lead_file import lead_lines
+from models.lead import LeadStatus
+from models.session import Database, tenant_session
 from models.user import Permission
 
 router = APIRouter(prefix="/api/v1/leads", tags=["leads"])
@@ -23,12 +38,24 @@ Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_LEADS))]
 
 _leads, _leads_extra = body_of("LeadImport", TypeAdapter(LeadImport), items="leads")
 _events, _events_extra = body_of("LeadEventImport", TypeAdapter(LeadEventImport), items="events")
+_file_extra = {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+IN_MEMORY = 1024 * 1024
+"""A larger file goes to disk while it comes in."""
+
+LEADS_PER_STATEMENT = 2_000
+
 _places: Cursor[Place] = Cursor(TypeAdapter(Place))
 
 
 class Imported(View):
     created: int
     updated: int
+
+
+class ImportedFile(Imported):
+    columns: dict[str, str]
+    """What became of each column: a field of the lead, `attribute` or `ignored`."""
 
 
 class Recorded(View):
@@ -45,6 +72,65 @@ class Recorded(View):
 def import_(request: Request, caller: Manager, leads: Annotated[LeadImport, _leads]) -> Imported:
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
         return Imported.model_validate(import_leads(session, caller.tenant.organization_id, leads))
+
+
+@router.post(
+    "/import.csv",
+    responses=WRITE,
+    openapi_extra=_file_extra,
+    summary="Create or update leads from a CSV file: all of it or nothing",
+)
+async def import_file(
+    request: Request, caller: Manager, columns: Annotated[FileFormat, Query()]
+) -> ImportedFile:
+    with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        async for chunk in request.stream():
+            file.write(chunk)
+        file.seek(0)
+        return await run_in_threadpool(_import_file, request.app.state.database, caller, file, columns)
+
+
+def _import_file(
+    database: Database, caller: Caller, file: SpooledTemporaryFile[bytes], columns: FileFormat
+) -> ImportedFile:
+    organization_id = caller.tenant.organization_id
+    leads = LeadFile(file, columns)
+    created = updated = 0
+    with tenant_session(database, organization_id) as session:
+        one_at_a_time(session, organization_id, IMPORTING)
+        for batch in leads.batches(LEADS_PER_STATEMENT):
+            imported = write_leads(session, organization_id, batch)
+            created, updated = created + imported.created, updated + imported.updated
+    return ImportedFile(created=created, updated=updated, columns=leads.columns)
+
+
+@router.get(
+    "/export.csv",
+    responses=READ,
+    response_class=StreamingResponse,
+    summary="Every lead as a CSV file that the import reads back",
+)
+def export(
+    request: Request,
+    caller: Manager,
+    *,
+    status: LeadStatus | None = None,
+    bucket: Literal["hot", "warm", "cold"] | None = None,
+    attribute: Annotated[
+        list[Short] | None,
+        Query(max_length=MOST_ATTRIBUTES, description="Each gets a column; else all share one, as JSON."),
+    ] = None,
+) -> StreamingResponse:
+    lines = lead_lines(
+        request.app.state.database,
+        caller.tenant.organization_id,
+        status=status,
+        bucket=bucket,
+        attributes=attribute or (),
+        actor=caller.user_id,
+    )
+    headers = {"Content-Disposition": 'attachment; filename="leads.csv"', "Cache-Control": "no-store"}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.post("/events", responses=WRITE, openapi_extra=_events_extra, summary="Record what leads did")
