@@ -46,7 +46,7 @@ def split_all(session: Session, organization_id: UUID, *, size: int = LEADS_PER_
         .where((lead.place % size == 0) | (lead.place == lead.leads))
         .order_by(lead.place)
     )
-    ends: Sequence[tuple[UUID | None, int]] = [(None, 0), *session.execute(last_of_each).tuples()]
+    ends: Sequence[tuple[UUID | None, int]] = [(None, 0), *session.execute(last_of_each)]
     return [
         ScoreLeads(after=after, until=until, limit=place - before)
         for (after, before), (until, place) in pairwise(ends)

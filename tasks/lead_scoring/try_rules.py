@@ -128,7 +128,7 @@ def standing(session: Session, organization_id: UUID, batch: Batch) -> Mapping[s
     )
     return {
         str(lead_id): (score, grade, bucket, reasons)
-        for lead_id, score, grade, bucket, reasons in session.execute(chosen).tuples()
+        for lead_id, score, grade, bucket, reasons in session.execute(chosen)
     }
 
 
