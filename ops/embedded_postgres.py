@@ -89,6 +89,12 @@ class EmbeddedPostgres:
     def alive(self) -> bool:
         return self._process is not None and self._process.alive
 
+    @property
+    def process(self) -> ChildProcess:
+        """The server's own process; only of a started server."""
+        assert self._process is not None
+        return self._process
+
     def url(self, user: str, password: str, database: str) -> str:
         """Return a ``postgresql://`` URL of this server."""
         return f"postgresql://{user}:{password}@{LOOPBACK}:{self.port}/{database}"
@@ -116,9 +122,14 @@ class EmbeddedPostgres:
             self._process.stop()
 
     def kill(self) -> None:
-        """End it as a power cut would; `start` recovers it."""
+        """End the whole server at once, as a power cut would; `start` recovers it."""
         if self._process is not None:
+            backends = self._processes()  # sessions of their own: they would outlive their parent
             self._process.kill()
+            for backend in backends:
+                with suppress(psutil.NoSuchProcess):
+                    backend.kill()
+            psutil.wait_procs(backends, timeout=STOP_WITHIN_SECONDS)
 
     def _initialize(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)  # of an initdb that was interrupted
@@ -160,13 +171,12 @@ class EmbeddedPostgres:
             raise PostgresVersionError(self.data, has, needs)
 
     def _await_predecessor(self) -> None:
-        """Let a server whose parent was killed a moment ago finish writing."""
-        lines = _lines(self.data / "postmaster.pid")
-        if lines and lines[0].isdigit():
-            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                predecessor = psutil.Process(int(lines[0]))
-                if predecessor.name() == "postgres":
-                    predecessor.wait(STOP_WITHIN_SECONDS)
+        """Let a server that was killed, or whose parent was, end: its memory would be in the way."""
+        psutil.wait_procs(self._processes(), timeout=STOP_WITHIN_SECONDS)
+
+    def _processes(self) -> list[psutil.Process]:
+        """Find every process of a server on this data, ours or a predecessor's: all work in its directory."""
+        return [process for process in psutil.process_iter() if _works_in(process, self.data)]
 
     def _start_once(self) -> None:
         self.port = self.port or free_port()
@@ -193,11 +203,11 @@ class EmbeddedPostgres:
         return True
 
 
-def _lines(path: Path) -> list[str]:
+def _works_in(process: psutil.Process, directory: Path) -> bool:
     try:
-        return path.read_text().splitlines()
-    except FileNotFoundError:
-        return []
+        return process.name() == "postgres" and Path(process.cwd()) == directory.resolve()
+    except psutil.Error:  # it has ended, or belongs to somebody else
+        return False
 
 
 def _as_arguments(settings: Mapping[str, str]) -> list[str]:

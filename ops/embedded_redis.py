@@ -40,6 +40,12 @@ class EmbeddedRedis:
     def alive(self) -> bool:
         return self._process is not None and self._process.alive
 
+    @property
+    def process(self) -> ChildProcess:
+        """The server's own process; only of a started server."""
+        assert self._process is not None
+        return self._process
+
     def url(self, database: int = 0) -> str:
         """Return the ``redis://`` URL of one numbered database."""
         return f"redis://:{self._password}@{LOOPBACK}:{self.port}/{database}"

@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from ops.error import OperatorError
 from ops.roles import bootstrap
 from ops.schema import upgrade
 from ops.stack_secrets import StackSecrets
+from ops.supervisor import Restarts
 
 DATABASE = "genius"
 VAR = ROOT / "var"
@@ -79,6 +81,7 @@ class Stack:
         self._secrets_file = secrets_file or directory / "secrets.env"
         self._environ = environ
         self._exits = ExitStack()
+        self._restarts: defaultdict[str, Restarts] = defaultdict(Restarts)
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -141,6 +144,19 @@ class Stack:
     def settings(self) -> Settings:
         """Return the settings of a process that uses this stack, whatever this one's environment says."""
         return settings_from(self.environment())
+
+    def revive(self, say: Callable[[str], None]) -> None:
+        """Start embedded servers again that ended by themselves, and *say* so.
+
+        Raises:
+            KeepsEndingError: One did so too often.
+        """
+        for server in (self.embedded_postgres, self.embedded_redis):
+            if server is None or server.alive:
+                continue
+            self._restarts[server.process.name].allow(server.process)
+            say(f"{server.process.name} ended with exit code {server.process.exit_code}; starting it again")
+            server.start()
 
     def migrate(self) -> None:
         """Bring the database to the newest revision."""

@@ -27,12 +27,30 @@ class KeepsEndingError(OperatorError):
 
 
 @dataclass(slots=True)
+class Restarts:
+    """When something was started again."""
+
+    moments: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_RESTARTS))
+
+    def allow(self, child: ChildProcess) -> None:
+        """Note that *child* is about to be started again.
+
+        Raises:
+            KeepsEndingError: It was too often.
+        """
+        now = time.monotonic()
+        if len(self.moments) == MOST_RESTARTS and now - self.moments[0] < RESTARTS_WITHIN_SECONDS:
+            raise KeepsEndingError(child)
+        self.moments.append(now)
+
+
+@dataclass(slots=True)
 class Service:
     """A child and how to tell that it serves."""
 
     child: ChildProcess
     ready: Ready
-    restarts: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_RESTARTS))
+    restarts: Restarts = field(default_factory=Restarts)
 
 
 class Supervisor:
@@ -62,13 +80,10 @@ class Supervisor:
         for service in self._services:
             if service.child.alive:
                 continue
-            now = time.monotonic()
-            if len(service.restarts) == MOST_RESTARTS and now - service.restarts[0] < RESTARTS_WITHIN_SECONDS:
-                raise KeepsEndingError(service.child)
+            service.restarts.allow(service.child)
             self._say(
                 f"{service.child.name} ended with exit code {service.child.exit_code}; starting it again"
             )
-            service.restarts.append(now)
             service.child.start()
 
     def stop(self) -> None:

@@ -63,7 +63,7 @@ def up(
         ):
             stack.migrate()
             system = System(stack.environment(), directory / "log", intake_port)
-            _run(system, directory / STACK_ENVIRONMENT.name, as_json=as_json, workers=workers)
+            _run(stack, system, directory / STACK_ENVIRONMENT.name, as_json=as_json, workers=workers)
     except StopRequested:
         return
 
@@ -90,7 +90,7 @@ def _stopping_on_signals() -> Iterator[None]:
     yield
 
 
-def _run(system: System, environment_file: Path, *, as_json: bool, workers: int) -> None:
+def _run(stack: Stack, system: System, environment_file: Path, *, as_json: bool, workers: int) -> None:
     supervisor = Supervisor(system.everything(concurrency=workers), say=_say)
     try:
         supervisor.start(READY_WITHIN)
@@ -100,6 +100,7 @@ def _run(system: System, environment_file: Path, *, as_json: bool, workers: int)
         _announce(addresses, as_json=as_json)
         while True:
             time.sleep(LOOK_EVERY_SECONDS)
+            stack.revive(_say)
             supervisor.watch()
     finally:
         environment_file.unlink(missing_ok=True)

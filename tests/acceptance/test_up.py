@@ -98,6 +98,27 @@ def test_a_worker_that_was_killed_is_started_again(up: Up) -> None:
     assert submit(up, token, {"all": True}).status_code == 202
 
 
+def test_servers_that_were_killed_are_started_again_and_the_job_runs(up: Up) -> None:
+    token = new_token(up)
+    names = ("postgres", "redis-server")
+    servers = [child for child in psutil.Process(up.process.pid).children() if child.name() in names]
+    assert len(servers) == 2
+    for server in servers:
+        server.kill()
+
+    def accepted() -> bool:
+        answer = submit(up, token, {"all": True})
+        if answer.status_code == 202:
+            ids.append(answer.json()["id"])
+        return bool(ids)
+
+    ids: list[str] = []
+    wait_until(accepted, 30)
+    job = f"{up.said['intake_url']}/api/v1/jobs/{ids[0]}"
+    bearer = {"Authorization": f"Bearer {token}"}
+    wait_until(lambda: httpx.get(job, headers=bearer).json().get("state") == "succeeded", 60)
+
+
 def test_a_kill_leaves_no_process_and_a_restart_finds_everything(tmp_path: Path) -> None:
     with Up(tmp_path, "--port", str(free_port())) as first:
         first.addresses()

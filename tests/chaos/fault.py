@@ -138,11 +138,7 @@ def _(site: Site) -> None:
 @fault("crash Postgres and recover it")
 def _(site: Site) -> None:
     assert site.stack.embedded_postgres is not None
-    backends = _postgres_processes(site)
     site.stack.embedded_postgres.kill()
-    psutil.wait_procs(
-        backends, timeout=10
-    )  # they find out by themselves; a new server waits for none of them
     site.stack.embedded_postgres.start()
 
 

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from config.settings import ROOT
 from ops.stack import Stack, StackRunningError
+from ops.supervisor import MOST_RESTARTS, KeepsEndingError
 from tests.support.trace import processes_of
 from tests.support.wait import wait_until
 
@@ -120,6 +121,46 @@ def test_a_killed_server_starts_again_on_its_port(tmp_path: Path) -> None:
         assert stack.redis_url == url
         with redis.Redis.from_url(url) as client:
             assert client.ping()
+
+
+def test_a_killed_postgres_leaves_no_session_behind(tmp_path: Path) -> None:
+    with Stack(tmp_path / "s", environ=NO_EXTERNAL_SERVER) as stack:
+        server = stack.embedded_postgres
+        assert server is not None
+        with psycopg.connect(stack.postgres.app_url) as busy:
+            busy.execute("SELECT 1")
+            server.kill()
+            assert [p for p in processes_of(tmp_path) if p.name() == "postgres"] == []
+            with pytest.raises(psycopg.OperationalError):
+                busy.execute("SELECT 1")
+
+
+def test_servers_that_ended_by_themselves_are_started_again_and_not_for_ever(tmp_path: Path) -> None:
+    with Stack(tmp_path / "s", durable=True, environ=NO_EXTERNAL_SERVER) as stack:
+        assert stack.embedded_postgres is not None
+        assert stack.embedded_redis is not None
+        said: list[str] = []
+        stack.revive(said.append)
+        assert said == []
+
+        servers = (stack.embedded_postgres, stack.embedded_redis)
+        for server in servers:
+            os.kill(server.process.pid, signal.SIGKILL)
+        wait_until(lambda: not any(server.alive for server in servers))
+        stack.revive(said.append)
+        assert said == [
+            f"{name} ended with exit code -9; starting it again" for name in ("postgres", "redis")
+        ]
+        psycopg.connect(stack.postgres.app_url).close()
+        with redis.Redis.from_url(stack.redis_url) as client:
+            assert client.ping()
+
+        for _ in range(MOST_RESTARTS - 1):
+            stack.embedded_redis.kill()
+            stack.revive(said.append)
+        stack.embedded_redis.kill()
+        with pytest.raises(KeepsEndingError, match="redis keeps ending"):
+            stack.revive(said.append)
 
 
 def test_two_stacks_cannot_share_a_directory(tmp_path: Path) -> None:
