@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -53,6 +54,7 @@ def store(
     before = latest(session, period)
     content = canonical(document)
     digest = hashlib.sha256(content).digest()
+    kept: Document = orjson.loads(content)  # page and table can be made again from what is kept
     if before is not None and before.sha256 == digest:
         return before
     statement = (
@@ -67,8 +69,8 @@ def store(
             shape_version=SHAPE_VERSION,
             sha256=digest,
             document=content.decode(),
-            csv=render_csv(document),
-            html=render_html(document, branding_of(session, subject)),
+            csv=render_csv(kept),
+            html=render_html(kept, branding_of(session, subject)),
             job_id=job_id,
         )
         .on_conflict_do_nothing()

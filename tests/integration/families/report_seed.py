@@ -1,4 +1,4 @@
-"""Ten weeks of an organization's life, so that a report has something to say; names as people really write them."""
+"""Ten weeks of an organization's life, for a report to tell of; names as people really write them."""
 
 import random
 from datetime import UTC, datetime, timedelta
