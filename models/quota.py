@@ -178,9 +178,18 @@ class Quota:
 
     def booked(self) -> dict[str, tuple[int, int]]:
         """Return what is used and what is reserved of each periodic meter in the period of now."""
-        query = select(QuotaPeriod.meter, QuotaPeriod.used, QuotaPeriod.reserved)
-        rows = self._session.execute(query.where(QuotaPeriod.period_start == self.period.start))
-        return dict.fromkeys(PERIODIC, (0, 0)) | {row.meter: (row.used, row.reserved) for row in rows}
+        query = select(QuotaPeriod).where(
+            QuotaPeriod.period_start < self.period.end, QuotaPeriod.period_end > self.period.start
+        )
+        booked = dict.fromkeys(PERIODIC, (0, 0))
+        own = []
+        for period in self._session.scalars(query.execution_options(populate_existing=True)):
+            if period.period_start == self.period.start:
+                own.append(period)
+            else:  # cut short: what it leaves is carried over once something is booked
+                used, reserved = booked[period.meter]
+                booked[period.meter] = (used + period.used - period.carried + period.reserved, reserved)
+        return booked | {period.meter: (period.used, period.reserved) for period in own}
 
     def _limit(self, meter: str) -> Limit | None:
         return self._tenant.terms.limits.get(meter)

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from config.settings import Settings
 from models.organization import Tenant
-from models.session import Database, call, call_for_each, tenant_session
+from models.session import Database, RelayDatabase, call, call_for_each, call_relay, tenant_session
 from models.social import SocialAccount, SocialPost
 from models.usage import QuotaPeriod, QuotaReservation, UsageRecord
 from tasks.catalog import SCORE_LEADS
@@ -87,7 +87,13 @@ def test_a_sound_period_is_left_as_it_is(database: Database, organization: Organ
     assert "drift" not in found
 
 
-def test_drift_is_mended_and_told(database: Database, organization: Organize, run: Run) -> None:
+def drift_of_all(relay_database: RelayDatabase) -> dict[str, int]:
+    return {row["meter"]: row["drift"] for row in call_relay(relay_database, "quota_drift")}
+
+
+def test_drift_is_mended_told_and_measured(
+    database: Database, relay_database: RelayDatabase, organization: Organize, run: Run
+) -> None:
     tenant = organization()
     commit(database, tenant, reserve(database, tenant, 100), 70)
     with tenant_session(database, tenant.organization_id) as session:
@@ -97,6 +103,9 @@ def test_drift_is_mended_and_told(database: Database, organization: Organize, ru
     assert completion.result["drifted"] == 1
     period = period_of(database, tenant)
     assert (period.used, period.reserved) == (70, 0)
+    assert drift_of_all(relay_database) == {METER: 25, "jobs_month": 0}
+    assert run(tenant, account, AccountQuota()).result["drifted"] == 0
+    assert drift_of_all(relay_database)[METER] == 25
 
 
 def test_one_meter_alone_can_be_accounted(database: Database, organization: Organize, run: Run) -> None:
@@ -115,6 +124,7 @@ def test_a_hold_of_a_job_that_is_gone_is_given_back(
         session.execute(text("UPDATE jobs SET state = 'dead' WHERE id = :id"), {"id": dead})
     completion = run(tenant, account, AccountQuota())
     assert completion.result["expired_holds"] == 2  # of the job's meter, and of jobs_month
+    assert completion.result["drifted"] == 0
     assert period_of(database, tenant).reserved == 10
     with tenant_session(database, tenant.organization_id) as session:
         states = session.execute(select(QuotaReservation.job_id, QuotaReservation.state).distinct()).all()

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
@@ -19,6 +19,7 @@ from models.session import Database, tenant_session
 from models.usage import QuotaReservation
 from models.user import User
 from tests.integration.quota.conftest import METER, Books, Ledgers, change
+from tests.support.wait import wait_until
 
 Limited = Callable[..., Tenant]
 
@@ -54,12 +55,17 @@ def test_commits_at_once_count_once(ledgers: Ledgers, limited: Limited) -> None:
     with ledgers.quota(tenant) as quota:
         quota.reserve(METER, 7, holder=holder)
 
-    def commit(_: int) -> bool:
+    def commit() -> bool:
         with ledgers.quota(tenant) as quota:
             return quota.commit(METER, holder=holder)
 
-    with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(commit, range(16))) == [False] * 15 + [True]
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(3) as pool:
+        with tenant_session(ledgers.database, tenant.organization_id) as session:
+            assert Quota(session, tenant).commit(METER, holder=holder)
+            others = [pool.submit(commit) for _ in range(3)]
+            wait_until(lambda: session.scalars(waiting).one() >= len(others))
+        assert [other.result() for other in others] == [False] * 3
     assert ledgers.read(tenant) == Books(used=7, reserved=0, ledger=7, held=0)
 
 
@@ -166,6 +172,8 @@ def test_another_zone_or_anchor_in_mid_period_makes_no_room(
         quota.reserve(METER, 2, holder=uuid7())
     for zone in ("Asia/Kathmandu", "America/New_York"):
         tenant = change(database, tenant, posts_month=10, time_zone=zone)
+        with ledgers.quota(tenant) as quota:
+            assert quota.check_limit(METER).left == 2
         with pytest.raises(LimitReachedError), ledgers.quota(tenant) as quota:
             quota.record_usage(METER, 3, source=uuid7())
     with ledgers.quota(tenant) as quota:
