@@ -4,18 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import structlog
 from pydantic import BaseModel
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from models.organization import Tenant
+from config.settings import get_settings
+from models.organization import Organization, OrganizationStatus, Tenant, load_tenant
 from models.schedule import Overlap, Schedule
-from models.session import Database, tenant_session
+from models.session import DATABASE_ERRORS, Database, RelayDatabase, relay_session, tenant_session
 from tasks.catalog import ACCOUNT_QUOTA, EVALUATE_ALERTS, PRODUCE_REPORT, RETENTION, ROLLUP
 from tasks.payloads import AccountQuota, Nothing, Rollup
 from tasks.report_payloads import EvaluateAlerts, ProduceReport
+from worker.errand import now_and_then
 from worker.job import JobKind
 from worker.schedule import Timing
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+"""Organizations that one round looks after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,39 @@ def install(database: Database, tenant: Tenant, duties: Sequence[Duty] = DUTIES)
     )
     with tenant_session(database, tenant.organization_id) as session:
         return [name for name in session.scalars(statement) if name is not None]
+
+
+@now_and_then(timedelta(minutes=1))
+def install_missing(relay: RelayDatabase, database: Database) -> int:
+    """Give active organizations the schedules they lack, some at a time; answers how many got some.
+
+    New organizations get all of them, and old ones what a later version adds.
+    """
+    if not get_settings().platform_schedules:
+        return 0
+    organizations = _find_lacking(relay)
+    for organization_id in organizations:
+        try:
+            _install_all(database, organization_id)
+        except DATABASE_ERRORS as error:  # whatever is wrong with one stops no other
+            log.warning("schedules not made", organization=str(organization_id), error=type(error).__name__)
+    return len(organizations)
+
+
+def _find_lacking(relay: RelayDatabase) -> Sequence[UUID]:
+    owned = Schedule.organization_id == Organization.organization_id
+    present = select(func.count()).where(owned, Schedule.platform.in_([duty.name for duty in DUTIES]))
+    lacking = select(Organization.organization_id).where(
+        Organization.status == OrganizationStatus.ACTIVE, present.scalar_subquery() < len(DUTIES)
+    )
+    with relay_session(relay) as session:
+        return session.scalars(lacking.limit(BATCH)).all()
+
+
+def _install_all(database: Database, organization_id: UUID) -> None:
+    tenant = load_tenant(database, organization_id)
+    if tenant is not None:
+        log.info("schedules made", organization=str(organization_id), schedules=install(database, tenant))
 
 
 def _row(tenant: Tenant, duty: Duty, now: datetime) -> dict[str, Any]:

@@ -24,6 +24,7 @@ app = Celery(
         "tasks.reporting",
         "tasks.alerting",
         "tasks.upkeep",
+        "tasks.recurring",
     ],
 )
 # Read when first needed: whoever only looks at the catalogue of kinds needs no environment.

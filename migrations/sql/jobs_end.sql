@@ -34,8 +34,11 @@ BEGIN
                 WHERE row.organization_id = tenant AND row.id = ANY (freed) AND row.state = 'scheduled'
                 RETURNING row.id, row.attempt, row.kind, row.lane, row.priority, row.run_at, row.state, row.after_id
             ), boxed AS (
-                INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at)
-                SELECT tenant, job.id, job.attempt, job.kind, job.lane, job.priority, job.run_at FROM job
+                -- As old as what a submitter has left: nobody but the relay publishes it, which need not wait.
+                INSERT INTO public.outbox (organization_id, job_id, attempt, kind, lane, priority, due_at, created_at)
+                SELECT tenant, job.id, job.attempt, job.kind, job.lane, job.priority, job.run_at,
+                    now() - interval '2 seconds'
+                FROM job
             )
             INSERT INTO public.job_events (organization_id, job_id, id, attempt, state, detail)
             SELECT tenant, job.id, app.uuid7(), job.attempt, job.state, jsonb_build_object('after', job.after_id) FROM job;
