@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     """A submit waits this long for Redis at most; the relay publishes what could not be."""
 
     platform_schedules: bool = True
-    """Beat gives every active organization the recurring work of the platform (rollups, quota, retention, ...)."""
+    """Beat gives every active organization the recurring work of the platform (rollups, quota, retention)."""
 
     history_kept: Span = Field(default=timedelta(days=400), ge=timedelta(days=31))
     """Finished jobs and the events of jobs go this long after the month in which the job was made."""
