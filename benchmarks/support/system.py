@@ -111,6 +111,16 @@ def cpu_seconds(workers: Sequence[psutil.Process]) -> float:
     return float(sum(sum(member.cpu_times()[:2]) for member in family))
 
 
+def wake_at_once(pid: int) -> None:
+    """Let a server under ``chrt -r`` interrupt the workers, as it does under a normal scheduler.
+
+    At equal real-time priority it would wait for a core until a worker rests.
+    """
+    priority = os.sched_getparam(pid).sched_priority
+    if priority:
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority + 1))
+
+
 @contextmanager
 def redis_server(url: str | None) -> Iterator[str]:
     """Yield *url*, or that of a server started for the occasion."""
@@ -122,6 +132,7 @@ def redis_server(url: str | None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bench-redis-") as directory:
         server = EmbeddedRedis(Path(directory), password="bench", durable=False)  # noqa: S106 - throw-away
         server.start()
+        wake_at_once(server.process.pid)
         try:
             yield server.url()
         finally:

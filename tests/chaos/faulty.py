@@ -46,7 +46,7 @@ STATEMENTS = {
         (r"^UPDATE social_posts", "post"),
     )
 }
-COMMANDS = {load("enqueue").sha.encode(): "publish", b"\r\nack\r\n": "acknowledge"}
+COMMANDS = {load("enqueue").sha.encode(): "publish", b'"ack"': "acknowledge"}
 """What a command to Redis contains: the script that publishes, or how a lease ends."""
 PRELOADED = {
     "celery": ("celery.bin.celery", "worker.app", "worker.scheduler", "tests.support.kinds"),

@@ -14,14 +14,52 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant("finish forgets to place", "lane", "  place(lane, tenant)\n  return result", "  return result"),
+    Mutant("finish forgets to place", "ending", "        place(lane, tenant)\n", ""),
+    Mutant(
+        "who enters is measured before those that stand there moved",
+        "ending",
+        "ipairs({ true, false })",
+        "ipairs({ false, true })",
+    ),
     Mutant(
         "cancel forgets to place",
         "cancel",
         "for _, tenant in ipairs(lane.touched) do place(lane, tenant) end",
         "",
     ),
-    Mutant("reserve forgets to place", "reserve", "  place(lane, tenant)\n  return token", "  return token"),
+    Mutant("reserve forgets to place", "reserve", "  move(lane, tenant)\n  append_pair", "  append_pair"),
+    Mutant(
+        "a move is not written",
+        "order",
+        "append_pair(standing[tenant.at], exact(tenant.vt), tenant.name)",
+        "",
+    ),
+    Mutant("a lease is not in flight", "order", "    call_on('ZADD', tenant.flight, tenant.begun)\n", ""),
+    Mutant("who leaves the order is not placed", "order", "  else\n    place(lane, tenant)\n", ""),
+    Mutant(
+        "who is lent a slot stays in ready",
+        "order",
+        "      call('ZREM', lane.key .. ':' .. tenant.at, tenant.name)\n",
+        "",
+    ),
+    Mutant(
+        "what was read is never read anew", "order", "  if lane.steps == 0 then", "  if not lane.ready then"
+    ),
+    Mutant("in flight is counted once for all", "reserve", "  tenant.running = running(tenant) + 1\n", ""),
+    Mutant(
+        "what waits is counted once for all",
+        "reserve",
+        "tenant.waiting = tenant.waiting - 1",
+        "tenant.waiting = tenant.waiting",
+    ),
+    Mutant("ends that reserve brings are dropped", "reserve", "ends[tostring(index)] or {}", "{}"),
+    Mutant(
+        "the bell does not tell of more",
+        "reserve",
+        "lane.ring = lane.ring or open",
+        "lane.ring = lane.ring and open",
+    ),
+    Mutant("ripe jobs are not counted", "lane", "  tenant.waiting = nil\nend", "end"),
     Mutant("renew forgets to place", "renew", "  place(lane, tenant)\n", ""),
     Mutant("configure forgets to place", "configure", "place(lane, tenant)\nclose", "close"),
     Mutant(
@@ -48,61 +86,72 @@ MUTANTS = (
         "  tenant.vt = min(tenant.vt, lane.v + 1 + (DEBT_WINDOW + tenant.guessed) / tenant.weight)\n",
         "",
     ),
-    Mutant("jobs are counted, not time", "lane", "  charge(tenant, used - lease.charged)\n", ""),
+    Mutant("jobs are counted, not time", "ending", "  charge(tenant, used - lease.charged)\n", ""),
     Mutant("the weight is ignored", "lane", "tenant.vt + time / tenant.weight", "tenant.vt + time"),
     Mutant("time used is not summed", "lane", "  tenant.used = tenant.used + time\n", ""),
     Mutant(
         "a second finish counts again",
-        "lane",
-        "  call('HDEL', lane.key .. ':lease', token)\n",
+        "ending",
+        "  call_on('HDEL', lane.key .. ':lease', gone.tokens)\n",
         "",
     ),
-    Mutant("a lease stays in flight", "lane", "  call('ZREM', tenant.flight, token)\n", ""),
-    Mutant("the soft cap is skipped", "lane", "if running < tenant.soft_cap then", "if true then"),
-    Mutant("the cap is skipped", "lane", "if running < tenant.cap then", "if true then"),
-    Mutant("the cap is off by one", "lane", "if running < tenant.cap then", "if running <= tenant.cap then"),
+    Mutant("one call ends a lease twice", "ending", "    leases[token] = nil\n", ""),
+    Mutant("a lease stays in flight", "ending", "        call_on('ZREM', tenant.flight, tenant.ended)\n", ""),
+    Mutant("the soft cap is skipped", "lane", "if running(tenant) < tenant.soft_cap then", "if true then"),
+    Mutant("the cap is skipped", "lane", "if running(tenant) < tenant.cap then", "if true then"),
+    Mutant(
+        "the cap is off by one",
+        "lane",
+        "if running(tenant) < tenant.cap then",
+        "if running(tenant) <= tenant.cap then",
+    ),
     Mutant(
         "recovery is held up by the cap",
-        "lane",
-        "for _, token in ipairs(tokens) do finish(lane, token, 'lost', -1, 0, max_tries) end",
-        """for _, token in ipairs(tokens) do
-    local held = tenant_of(lane, unpack_lease(call('HGET', lane.key .. ':lease', token)).tenant)
-    if call('ZCARD', held.flight) < held.cap then finish(lane, token, 'lost', -1, 0, max_tries) end
-  end""",
+        "ending",
+        "    append(ends, { token, 'lost', -1, 0 })",
+        """    local held = tenant_of(lane, unpack_lease(call('HGET', lane.key .. ':lease', token)).tenant)
+    if call('ZCARD', held.flight) < held.cap then append(ends, { token, 'lost', -1, 0 }) end""",
     ),
     Mutant(
         "a lost job goes to the end",
-        "lane",
+        "ending",
         "call('ZADD', tenant.queue, whole(lease.score), lease.job)",
         "call('ZADD', tenant.queue, whole(next_moment(lane)), lease.job)",
     ),
-    Mutant("a lost job costs nothing", "lane", "if outcome == 'unstarted' then", "if outcome == 'lost' then"),
-    Mutant("what never began is charged", "lane", "    used = 0\n    tenant.tat", "    tenant.tat"),
+    Mutant(
+        "a lost job costs nothing", "ending", "if outcome == 'unstarted' then", "if outcome == 'lost' then"
+    ),
+    Mutant("what never began is charged", "ending", "    used = 0\n    tenant.tat", "    tenant.tat"),
     Mutant(
         "what never began counts for the rate limit",
-        "lane",
+        "ending",
         "    tenant.tat = max(0, tenant.tat - tenant.gap)\n",
         "",
     ),
     Mutant(
         "a lost job is charged beyond its deadline",
-        "lane",
+        "ending",
         "longest = max(0, min(NOW, lease.deadline) - lease.start)",
         "longest = max(0, NOW - lease.start)",
     ),
     Mutant(
-        "tries are not counted", "lane", "elseif outcome ~= 'unstarted' and call(", "elseif false and call("
+        "tries are not counted",
+        "ending",
+        "':tries', lease.job, 1) >= max_tries",
+        "':tries', lease.job, 0) >= 99",
     ),
     Mutant(
         "a guess moves V", "lane", "return tenant.vt - tenant.guessed / tenant.weight", "return tenant.vt"
     ),
     Mutant(
         "guesses stay after the job",
-        "lane",
+        "ending",
         "  tenant.guessed = max(0, tenant.guessed - lease.guessed)\n",
         "",
     ),
-    Mutant("averages are not learned", "lane", "then learn(lane, tenant, lease.kind, used) end", "then end"),
+    Mutant(
+        "averages are not learned", "ending", "then learn(lane, tenant, lease.kind, used) end", "then end"
+    ),
     Mutant("a pause is ignored", "lane", "  if tenant.paused then return nil end\n", ""),
     Mutant("the rate limit is ignored", "lane", "if tenant.gap > 0 and", "if false and"),
     Mutant(
@@ -131,11 +180,17 @@ MUTANTS = (
     ),
     Mutant(
         "slots are lent before they are idle",
-        "reserve",
-        "call('ZRANGE', lane.key .. ':ready', 0, 0)[1] or call('ZRANGE', lane.key .. ':burst', 0, 0)[1]",
-        "call('ZRANGE', lane.key .. ':burst', 0, 0)[1] or call('ZRANGE', lane.key .. ':ready', 0, 0)[1]",
+        "order",
+        "first_of(lane.ready) or first_of(lane.burst)",
+        "first_of(lane.burst) or first_of(lane.ready)",
     ),
-    Mutant("idle slots are never lent", "reserve", " or call('ZRANGE', lane.key .. ':burst', 0, 0)[1]", ""),
+    Mutant("idle slots are never lent", "order", " or first_of(lane.burst)", ""),
+    Mutant(
+        "burst is not read",
+        "order",
+        "count < lane.window and first_in(lane, 'burst', lane.window) or {}",
+        "{}",
+    ),
     Mutant("delayed jobs are forgotten", "reserve", "{ 'limited', 'due' }", "{ 'limited' }"),
     Mutant("the rate limit never opens", "reserve", "{ 'limited', 'due' }", "{ 'due' }"),
     Mutant(
@@ -186,7 +241,7 @@ MUTANTS = (
         "0, ARGV[3] - 1, 'WITHSCORES'",
         "1, 0, 'WITHSCORES'",
     ),
-    Mutant("a cancelled job leaves its message", "cancel", "  forget(lane, job, body[3])\n", ""),
+    Mutant("a cancelled job leaves its message", "cancel", "  forget(lane, { job }, { job })\n", ""),
     Mutant("cancelling takes what runs", "cancel", "if waited == 0 then return 0 end", ""),
     Mutant("a stranger is known", "standing", "tenant.exists and 1 or 0", "1"),
     Mutant("delayed jobs stand as waiting", "standing", "call('ZCARD', tenant.delayed),", "0,"),
@@ -225,7 +280,7 @@ MUTANTS = (
     ),
     Mutant("the repair forgets to place", "audit", "      place(lane, tenant)\n", ""),
     Mutant("a purge leaves what is delayed", "purge", " + call('ZREM', tenant.delayed, job)", ""),
-    Mutant("a purge leaves messages", "purge", "    forget(lane, job, body[3])\n", ""),
+    Mutant("a purge leaves messages", "purge", "    forget(lane, { job }, { job })\n", ""),
     Mutant("a purge forgets to place", "purge", "do place(lane, tenant) end", "do end"),
     Mutant(
         "a destroyed lane keeps its tenants",

@@ -107,8 +107,8 @@ class Keeper:
             held = self._held.pop(tag, None)
             if held is None:
                 return 0.0
-            used = max(monotonic() - held.began, LEAST_USED) if held.began else 0.0
-            self._add_end(held, outcome, used)
+            used = monotonic() - held.began if held.began else 0.0
+            self._add_end(held, outcome, max(used, LEAST_USED) if held.began else 0.0)
         self._wake()
         return used
 

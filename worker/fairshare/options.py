@@ -37,7 +37,7 @@ class Options:
     cap: int | None = None
     soft_cap: int | None = None
     max_backlog: int | None = None
-    batch_size: int = 64
+    batch_size: int = 128
     """Messages in one round trip at most."""
     lookahead_ms: float = 5
     """Short jobs are fetched ahead for this long a time; what waits longer is given back."""

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from worker.fairshare.keys import LaneKeys
 from worker.fairshare.script import Argument, ScriptClient, load
@@ -123,8 +125,7 @@ class Entry:
         return (self.job, self.tenant, self.kind, due, boost, must, self.settings, self.message)
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     """A job that is leased to us."""
 
     lane: str
@@ -262,7 +263,10 @@ class FairQueue:
 
     def finish_rows(self, rows: Sequence[EndRow]) -> list[int]:
         """End leases spelled as ``finish.lua`` reads them."""
-        return list(self._in_chunks("finish", (self.policy.max_tries,), rows))
+        codes: list[int] = []
+        for at in range(0, len(rows), CHUNK):
+            codes += self._run("finish", self.policy.max_tries, orjson.dumps(rows[at : at + CHUNK]))
+        return codes
 
     def renew(self, renewals: Sequence[Renewal]) -> list[bool]:
         """Keep leases and charge what their jobs used so far; False is a lease that was lost."""
@@ -360,10 +364,10 @@ def reserve_command(
     policy = first.policy
     asked = [queue.lane for queue in queues]
     lanes = [*asked, *(lane for lane in ends if lane not in asked)]
-    flat = (value for lane, rows in ends.items() for row in rows for value in (lanes.index(lane) + 1, *row))
+    by_index = orjson.dumps({str(lanes.index(lane) + 1): rows for lane, rows in ends.items()})
     keys = [LaneKeys(lane, first.prefix).base for lane in lanes]
     spans = (to_us(policy.lease), to_us(policy.guess))
-    return keys, [now(first.clock), count, *spans, policy.step, policy.max_tries, len(asked), *flat]
+    return keys, [now(first.clock), count, *spans, policy.step, policy.max_tries, len(asked), by_index]
 
 
 def read_reserved(reply: list[Any], lanes: Sequence[str]) -> tuple[list[Reserved], timedelta | None]:

@@ -33,11 +33,6 @@ local function conclude(lane, gone, lease, outcome, used, due, max_tries)
   return result
 end
 
--- The end that stands in the arguments from there on.
-local function ending_at(at)
-  return { ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) }
-end
-
 local function leases_of(lane, ends)
   local leases = {}
   for first = 1, #ends, PART do

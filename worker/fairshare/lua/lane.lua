@@ -25,6 +25,7 @@ local function open(key)
   local clock = call('HMGET', key .. ':clock', 'v', 'seq', 'seen', 'grace', 'entries')
   return {
     key = key,
+    hash = key .. ':clock',
     v = tonumber(clock[1] or 0),
     seq = tonumber(clock[2] or 0),
     seen = tonumber(clock[3] or 0),
@@ -43,16 +44,16 @@ local function call_on(command, key, values)
   for at = 1, #values, PART do call(command, key, unpack(values, at, min(at + PART - 1, #values))) end
 end
 
-local function append(list, ...)
-  for at = 1, select('#', ...) do list[#list + 1] = (select(at, ...)) end
+local function append(list, value) list[#list + 1] = value end
+
+local function append_pair(list, first, second)
+  local count = #list
+  list[count + 1], list[count + 2] = first, second
 end
 
 -- Add what was learned to the fields that are to be written.
 local function with_averages(owner, fields)
-  for _, field in ipairs(owner.learned) do
-    fields[#fields + 1] = field
-    fields[#fields + 1] = exact(owner.averages[field])
-  end
+  for _, field in ipairs(owner.learned) do append_pair(fields, field, exact(owner.averages[field])) end
   return fields
 end
 
@@ -69,7 +70,7 @@ local function close(lane)
   local fields = { 'v', exact(lane.v), 'seq', whole(lane.seq), 'seen', whole(lane.seen), 'grace', whole(lane.grace),
     'entries', lane.entries }
   with_averages(lane, fields)
-  call('HSET', lane.key .. ':clock', unpack(fields))
+  call('HSET', lane.hash, unpack(fields))
   if lane.ring and call('LLEN', lane.key .. ':bell') == 0 then call('RPUSH', lane.key .. ':bell', 1) end
 end
 
@@ -174,10 +175,10 @@ local function charge(tenant, time)
 end
 
 -- The average of one owner, a tenant or the lane; false if nothing is known.
-local function known_average(owner, hash, field)
+local function known_average(owner, field)
   local known = owner.averages[field]
   if known == nil then
-    known = call('HGET', hash, field)
+    known = call('HGET', owner.hash, field)
     known = known and tonumber(known)
     owner.averages[field] = known
   end
@@ -186,19 +187,21 @@ end
 
 local function average_of(lane, tenant, kind, default)
   local field = 'e:' .. kind
-  return known_average(tenant, tenant.hash, field) or known_average(lane, lane.key .. ':clock', field) or default
+  return known_average(tenant, field) or known_average(lane, field) or default
+end
+
+local function learn_of(owner, field, used)
+  local old = known_average(owner, field)
+  owner.averages[field] = old and old + (used - old) / 8 or used
+  if not owner.learned[field] then
+    owner.learned[field] = true
+    append(owner.learned, field)
+  end
 end
 
 local function learn(lane, tenant, kind, used)
-  local field = 'e:' .. kind
-  for _, owner in ipairs({ tenant, lane }) do
-    local old = known_average(owner, owner.hash or lane.key .. ':clock', field)
-    owner.averages[field] = old and old + (used - old) / 8 or used
-    if not owner.learned[field] then
-      owner.learned[field] = true
-      owner.learned[#owner.learned + 1] = field
-    end
-  end
+  learn_of(tenant, 'e:' .. kind, used)
+  learn_of(lane, 'e:' .. kind, used)
 end
 
 local function unpack_lease(raw)
@@ -235,11 +238,10 @@ local function ripen(lane, tenant)
   tenant.ripe = #due < 2 * RIPEN_LIMIT
   if not due[1] then return end
   local jobs, entries = {}, {}
-  for i = 1, #due, 2 do jobs[#jobs + 1] = due[i] end
+  for i = 1, #due, 2 do append(jobs, due[i]) end
   local boosts = call('HMGET', lane.key .. ':boost', unpack(jobs))
   for i, job in ipairs(jobs) do
-    entries[#entries + 1] = whole(due[2 * i] - (boosts[i] or 0))
-    entries[#entries + 1] = job
+    append_pair(entries, whole(due[2 * i] - (boosts[i] or 0)), job)
   end
   call('ZREM', tenant.delayed, unpack(jobs))
   call('ZADD', tenant.queue, unpack(entries))

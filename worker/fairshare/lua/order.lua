@@ -19,7 +19,7 @@ local function store(lane)
       call('ZREM', lane.key .. ':' .. tenant.at, tenant.name)
       tenant.at = tenant.goes
     end
-    if tenant.goes then append(standing[tenant.at], exact(tenant.vt), tenant.name) end
+    if tenant.goes then append_pair(standing[tenant.at], exact(tenant.vt), tenant.name) end
     tenant.begun, tenant.goes = nil, nil
   end
   for index, entries in pairs(standing) do call_on('ZADD', lane.key .. ':' .. index, entries) end

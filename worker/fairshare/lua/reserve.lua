@@ -3,7 +3,7 @@
   ARGV[2]   how many jobs at most          ARGV[3]  lease length, us
   ARGV[4]   guess for a kind never seen, us          ARGV[5]  limit of every step before the first job
   ARGV[6]   tries after which a job goes to the dead letters          ARGV[7]  how many lanes are asked
-  ARGV[8..] leases that end first, five each: index of the lane, and what finish reads
+  ARGV[8]   leases that end first: JSON object from the index of a lane to what finish reads
   Returns   us until a look is worth while again (-1: only after the bell), then six for each job: index of its lane,
             token, job, tenant, tries, message.
   Cost      O(log T) a job, O(limit log J) before; never O(T) or O(J).
@@ -35,14 +35,14 @@ local function hand_out(lane, tenant, job, score)
   charge(tenant, charged)
   tenant.guessed = tenant.guessed + charged
   if tenant.gap > 0 then tenant.tat = max(NOW, tenant.tat) + tenant.gap end
-  append(lane.leases, token, pack_lease({
+  append_pair(lane.leases, token, pack_lease({
     tenant = tenant.name, job = job, kind = body[2], score = score, start = NOW, charged = charged, boost = body[3],
     deadline = deadline, guessed = charged,
   }))
-  append(lane.deadlines, whole(deadline), token)
+  append_pair(lane.deadlines, whole(deadline), token)
   tenant.running = running(tenant) + 1
   move(lane, tenant)
-  append(tenant.begun, whole(deadline), token)
+  append_pair(tenant.begun, whole(deadline), token)
   return token, body[4]
 end
 
@@ -65,7 +65,7 @@ local function take(lane, index, reply)
     if job and not set_aside(lane, tenant, job, score) then
       local token, message = hand_out(lane, tenant, job, tonumber(score))
       local tries = tonumber(has_tries(lane) and call('HGET', lane.key .. ':tries', job) or 0)
-      append(reply, index, token, job, tenant.name, tries, message)
+      for _, value in ipairs({ index, token, job, tenant.name, tries, message }) do append(reply, value) end
       return true
     end
     move(lane, tenant)
@@ -82,18 +82,11 @@ local function earliest(lane, soonest)
   return soonest
 end
 
-local function ends_of(index)
-  local ends = {}
-  for at = 8, #ARGV, 5 do
-    if tonumber(ARGV[at]) == index then append(ends, ending_at(at + 1)) end
-  end
-  return ends
-end
-
+local ends = cjson.decode(ARGV[8])
 local lanes, reply, open_lanes, taken = {}, { -1 }, {}, 0
 for index, key in ipairs(KEYS) do
   local lane = open(key)
-  local _, changed = finish(lane, ends_of(index), max_tries)
+  local _, changed = finish(lane, ends[tostring(index)] or {}, max_tries)
   if index <= asked then
     lanes[index] = lane
     open_lanes[index] = true
