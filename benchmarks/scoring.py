@@ -20,6 +20,7 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select, text
@@ -148,6 +149,15 @@ def rescore_all(database: Database, publisher: Publisher, tenant: Tenant) -> tup
         return seconds, session.scalars(current).one()
 
 
+def busy(database: Database, tenant: Tenant) -> float:
+    """Return the CPU seconds that this process and all of Postgres have used: other work does not count."""
+    with tenant_session(database, tenant.organization_id) as session:
+        server = psutil.Process(session.scalars(select(func.pg_backend_pid())).one()).parent()
+    assert server is not None
+    spent = [process.cpu_times() for process in (server, *server.children())]
+    return time.process_time() + sum(one.user + one.system for one in spent)
+
+
 def compute(database: Database, tenant: Tenant, rounds: int) -> float:
     """Return the leads a second that the bare computation scores: one batch, in memory, read before."""
     with tenant_session(database, tenant.organization_id) as session:
@@ -173,7 +183,7 @@ def main() -> None:
     core = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     table = Table(title=f"{options.leads:,} leads with {options.events} events each, on core {core}")
-    for heading in ("round", "leads/s", "leads at the rules in force"):
+    for heading in ("round", "leads/s", "CPU a lead", "leads at the rules in force"):
         table.add_column(heading, justify="left" if heading == "round" else "right")
     rates = []
     with site() as (database, publisher, tenant):
@@ -182,13 +192,15 @@ def main() -> None:
             names = {0: "never scored before", options.rounds + 1: "again by the same rules"}
             if 0 < number <= options.rounds:
                 change_rules(database, tenant, number)
+            used = busy(database, tenant)
             seconds, current = rescore_all(database, publisher, tenant)
+            cpu = (busy(database, tenant) - used) / options.leads * 1e6
             if 0 < number <= options.rounds:
                 rates.append(options.leads / seconds)
             name = names.get(number, f"other rules, round {number}")
-            table.add_row(name, f"{options.leads / seconds:,.0f}", f"{current:,}")
-        table.add_row("other rules, median", f"{statistics.median(rates):,.0f}", "")
-        table.add_row("bare computation", f"{compute(database, tenant, 20):,.0f}", "")
+            table.add_row(name, f"{options.leads / seconds:,.0f}", f"{cpu:.1f} us", f"{current:,}")
+        table.add_row("other rules, median", f"{statistics.median(rates):,.0f}", "", "")
+        table.add_row("bare computation", f"{compute(database, tenant, 20):,.0f}", "", "")
     Console().print(table)
 
 

@@ -4,7 +4,7 @@ Values travel as whole columns, in both directions: a driver that makes an objec
 than the scoring.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,20 +14,22 @@ import numpy as np
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BindParameter,
     Date,
     Double,
-    Integer,
     Select,
     Text,
-    Uuid,
     bindparam,
     cast,
     delete,
     func,
+    literal,
     select,
     tuple_,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
+from sqlalchemy.types import UserDefinedType
 
 from models.lead import Lead, LeadEvent
 from models.scoring import LeadChange
@@ -188,11 +190,11 @@ def write_scores(session: Session, batch: Batch, scores: Scores, context: Contex
     """
     write = func.app.write_lead_scores(
         _ids(batch.ids),
-        _array(scores.score.tolist(), Integer()),
-        _array(scores.fit.tolist(), Integer()),
-        _array(scores.engagement.tolist(), Integer()),
-        _array(scores.grade, Text()),
-        _array(scores.bucket, Text()),
+        literal(scores.score.tolist(), _Array("integer")),
+        literal(scores.fit.tolist(), _Array("integer")),
+        literal(scores.engagement.tolist(), _Array("integer")),
+        literal(scores.grade, _Array("text")),
+        literal(scores.bucket, _Array("text")),
         cast(scores.reasons, JSON),
         context.rules.version,
         context.model and context.model.version,
@@ -203,10 +205,24 @@ def write_scores(session: Session, batch: Batch, scores: Scores, context: Contex
     return written
 
 
-def _ids(ids: Sequence[str]) -> Any:
-    return _array(ids, Uuid())
+class _Array(UserDefinedType[Iterable[Any]]):
+    """An array of elements that need no quoting, written as one text: many times faster than one by one.
+
+    The parameter itself has the array's type. A cast in the statement would be made again for every row.
+    """
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, element: str) -> None:
+        self.element = element
+
+    def get_col_spec(self, **_: Any) -> str:
+        return f"{self.element}[]"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Iterable[Any]], str]:  # noqa: ARG002 (SQLAlchemy's signature)
+        return lambda values: "{" + ",".join(map(str, values)) + "}"
 
 
-def _array(values: Iterable[Any], kind: Any) -> Any:
-    """Return *values*, which need no quoting, as one literal that Postgres reads."""
-    return cast(cast("{" + ",".join(map(str, values)) + "}", Text), ARRAY(kind))
+def _ids(ids: Sequence[str]) -> BindParameter[Any]:
+    return literal(ids, _Array("uuid"))
