@@ -46,6 +46,9 @@ def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
         "content_assets": {"kind": "text", "title": "Hello", "campaign_id": ids["campaign"]},
         "leads": {"id": ids["lead"], "email": "lea@example.org", "external_id": "1"},
         "lead_events": {"lead_id": ids["lead"], "name": "visit", "occurred_at": MOMENT},
+        "lead_changes": {"lead_id": ids["lead"]},
+        "lead_rule_sets": {"version": 1, "rules": {}},
+        "lead_models": {"version": 1, "model": {}},
         "social_accounts": {"id": ids["account"], "platform": "bluesky", "handle": "acme.test"},
         "social_posts": {
             "id": ids["post"],
