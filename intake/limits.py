@@ -9,7 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intake.problem import ProblemError, response
 
-_SETTING_OF: Mapping[str, str] = {"/api/v1/leads/import.csv": "max_import_bytes"}
+_SETTING_OF: Mapping[str, str] = {
+    "/api/v1/leads/import.csv": "max_import_bytes",
+    "/api/v1/content/media": "max_media_bytes",
+}
 """Paths whose bodies go to a file as they come, and the setting that bounds them."""
 
 DRAINED_FOR = timedelta(seconds=1)

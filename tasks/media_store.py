@@ -8,7 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
+
+from anyio import to_thread
 
 from config.settings import get_settings
 
@@ -66,8 +69,7 @@ class MediaStore:
                         raise MediaTooLargeError(most)
                     digest.update(chunk)
                     file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
+                await to_thread.run_sync(_settle, file)
             draft.rename(path)
         finally:
             draft.unlink(missing_ok=True)
@@ -105,6 +107,11 @@ class MediaStore:
 
     def _open(self, organization_id: UUID, key: str) -> int:
         return os.open(self.path(organization_id, key), os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def _settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @cache

@@ -3,6 +3,7 @@
 from intake.routes import (
     alerts,
     campaigns,
+    content,
     dead_letters,
     events,
     health,
@@ -12,6 +13,7 @@ from intake.routes import (
     schedules,
     scoring,
     social,
+    social_accounts,
     usage,
     webhooks,
 )
@@ -24,7 +26,9 @@ ROUTERS = (
     leads.router,
     scoring.router,
     events.router,
+    social_accounts.router,
     social.router,
+    content.router,
     campaigns.router,
     usage.router,
     reports.router,
