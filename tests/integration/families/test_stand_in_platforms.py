@@ -66,7 +66,7 @@ def authorize(server: StandIn, sign_in: OAuth, **more: str) -> dict[str, list[st
 def trade(server: StandIn, sign_in: OAuth, code: str, **more: str) -> httpx.Response:
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK, "client_id": "us"}
     form |= {"code_verifier": VERIFIER} if sign_in.pkce else {}
-    basic = httpx.BasicAuth("us", "secret") if sign_in.client_auth == "basic" else None
+    basic = httpx.BasicAuth("us", "secret") if sign_in.client_auth == "basic" else httpx.USE_CLIENT_DEFAULT
     return server.http.post(sign_in.token_url, data=form | more, auth=basic)
 
 
