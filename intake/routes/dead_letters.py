@@ -36,8 +36,9 @@ def _wanted(
     kind: str | None = None,
     fingerprint: str | None = None,
     since: Annotated[AwareDatetime | None, Query(description="Died at or after this moment.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Died before this moment.")] = None,
 ) -> DeadLetterFilter:
-    return DeadLetterFilter(kind=kind, fingerprint=fingerprint, since=since)
+    return DeadLetterFilter(kind=kind, fingerprint=fingerprint, since=since, until=until)
 
 
 Wanted = Annotated[DeadLetterFilter, Depends(_wanted)]
@@ -51,7 +52,8 @@ class Selection(BaseModel):
 
     kind: str | None = None
     fingerprint: str | None = None
-    since: AwareDatetime | None = None
+    since: Annotated[AwareDatetime | None, Field(description="Died at or after this moment.")] = None
+    until: Annotated[AwareDatetime | None, Field(description="Died before this moment.")] = None
     job_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=1_000)] | None = None
 
 
@@ -106,7 +108,7 @@ def groups(request: Request, caller: Viewer, wanted: Wanted) -> list[DeadLetterG
 )
 def requeue(request: Request, caller: Manager, body: Annotated[RequeueBody, _requeue]) -> RequeueReport:
     database, asked = request.app.state.database, body.filter
-    wanted = DeadLetterFilter(asked.kind, asked.fingerprint, asked.since, None, asked.job_ids)
+    wanted = DeadLetterFilter(asked.kind, asked.fingerprint, asked.since, asked.until, asked.job_ids)
     if body.dry_run:
         return RequeueReport(dry_run=True, matched=count_dead(database, caller.tenant, wanted), requeued=0)
     done = requeue_dead(

@@ -23,6 +23,7 @@ Org = Annotated[UUID, typer.Option("--org", help="Id of the organization.")]
 Kind = Annotated[str | None, typer.Option(help="Only jobs of this kind.")]
 Fingerprint = Annotated[str | None, typer.Option(help="Only of this error, as `list --groups` shows it.")]
 Since = Annotated[datetime | None, typer.Option(help="Died at or after this moment (UTC unless it says).")]
+Until = Annotated[datetime | None, typer.Option(help="Died before this moment (UTC unless it says).")]
 MOST = 1_000_000
 
 
@@ -32,13 +33,14 @@ def list_letters(  # noqa: PLR0913 - one parameter per option
     kind: Kind = None,
     fingerprint: Fingerprint = None,
     since: Since = None,
+    until: Until = None,
     *,
     groups: Annotated[bool, typer.Option("--groups", help="Count by kind and error.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest this many.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """List an organization's dead letters, those of the newest jobs first."""
-    wanted = _filter(kind, fingerprint, since)
+    wanted = _filter(kind, fingerprint, since, until)
     with database_in_force() as database, tenant_session(database, organization_id) as session:
         tenant = find_tenant(database, organization_id)
         found: list[DeadLetterGroup | DeadLetterSummary] = []
@@ -60,12 +62,13 @@ def requeue(  # noqa: PLR0913 - one parameter per option
     kind: Kind = None,
     fingerprint: Fingerprint = None,
     since: Since = None,
+    until: Until = None,
     *,
     limit: Annotated[int, typer.Option(min=1, help="The oldest this many.")] = MOST,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
 ) -> None:
     """Give dead jobs as many attempts again; their quota is reserved anew."""
-    wanted = _filter(kind, fingerprint, since)
+    wanted = _filter(kind, fingerprint, since, until)
     with database_in_force() as database:
         tenant = find_tenant(database, organization_id)
         if dry_run:
@@ -79,10 +82,14 @@ def requeue(  # noqa: PLR0913 - one parameter per option
         raise typer.Exit(1)
 
 
-def _filter(kind: str | None, fingerprint: str | None, since: datetime | None) -> DeadLetterFilter:
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
-    return DeadLetterFilter(kind=kind, fingerprint=fingerprint, since=since)
+def _filter(
+    kind: str | None, fingerprint: str | None, since: datetime | None, until: datetime | None
+) -> DeadLetterFilter:
+    return DeadLetterFilter(kind=kind, fingerprint=fingerprint, since=_aware(since), until=_aware(until))
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _table(title: str, found: Sequence[DeadLetterGroup | DeadLetterSummary]) -> Table:

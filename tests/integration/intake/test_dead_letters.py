@@ -98,6 +98,9 @@ def test_dead_letters_are_counted_by_error_and_filtered(
     assert [letter["job_id"] for letter in found] == twice[::-1]
     later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     assert client.get(LETTERS, params={"since": later}, headers=as_acme).json()["items"] == []
+    assert len(client.get(LETTERS, params={"until": later}, headers=as_acme).json()["items"]) == 3
+    body = {"filter": {"until": "2026-01-01T00:00:00Z"}}
+    assert client.post(f"{LETTERS}/requeue", json=body, headers=as_acme).json()["matched"] == 0
 
     page = client.get(LETTERS, params={"limit": 2}, headers=as_acme).json()
     following = {"limit": 2, "cursor": page["next_cursor"]}
