@@ -4,6 +4,7 @@ import smtplib
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from email import policy
 from email.errors import HeaderParseError
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -20,6 +21,11 @@ from tasks.alerting.outcome import DeliveryError, RefusedError
 from tasks.text import clean
 
 TIMEOUT = timedelta(seconds=10)
+LONGEST_LINE = 900
+"""Characters, of the 998 that a mail server takes: where Python folds a subject it misplaces the spaces."""
+
+LONGEST_SUBJECT = 150
+
 PERMANENT = 5
 """First digit of a reply that says no for ever."""
 
@@ -37,14 +43,14 @@ def compose(settings: Settings, delivery_id: UUID, to: str, content: Mapping[str
         RefusedError: The address cannot stand in a header.
     """
     opening, data = OPENINGS[DeliveryEvent(content["type"])], content["data"]
-    message = EmailMessage()
+    message = EmailMessage(policy.SMTP.clone(max_line_length=LONGEST_LINE))
     _, sender = parseaddr(settings.mail_from)
     try:
         message["From"] = settings.mail_from
         message["To"] = to
     except (ValueError, HeaderParseError, IndexError) as error:
         raise RefusedError(f"not an address that mail can be sent to: {error}") from error
-    message["Subject"] = f"{opening}: {clean(data['title'])}"[:200]
+    message["Subject"] = f"{opening}: {clean(data['title'])}"[:LONGEST_SUBJECT]
     message["Date"] = format_datetime(datetime.fromisoformat(content["timestamp"]).astimezone(UTC))
     message["Message-ID"] = f"<{delivery_id}@{sender.partition('@')[2] or 'localhost'}>"
     message["Auto-Submitted"] = "auto-generated"
