@@ -8,8 +8,8 @@ import redis
 import structlog
 
 from intake.views.explanation import Explanation, Reason
-from worker.fairshare.queue import Explanation as Place
 from worker.fairshare.queue import FairQueue
+from worker.fairshare.view import Explanation as Place
 
 WORKERS_SILENT = timedelta(minutes=1)
 """Workers that have not asked for work for so long are taken to be away."""

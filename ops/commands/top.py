@@ -18,7 +18,8 @@ from ops.commands.console import table_console
 from ops.configuration import database_in_force, settings_in_force
 from ops.error import OperatorError
 from ops.relay_view import relay_line
-from worker.fairshare.queue import FairQueue, TenantStats
+from worker.fairshare.queue import FairQueue
+from worker.fairshare.view import TenantStats
 
 
 class RedisAwayError(OperatorError):

@@ -11,7 +11,8 @@ import orjson
 
 from worker.fairshare.keys import LaneKeys
 from worker.fairshare.script import Argument, ScriptClient, load
-from worker.fairshare.units import from_us, moment_from_us, moment_to_us, to_us
+from worker.fairshare.units import from_us, moment_to_us, to_us
+from worker.fairshare.view import Explanation, TenantStats, explanation_of, tenant_stats_of
 
 CHUNK = 500
 """Jobs or leases in one call; bounds how long a script holds the server."""
@@ -166,47 +167,6 @@ class Renewal:
         return (self.token, -1 if self.used is None else to_us(self.used))
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a job has not run yet."""
-
-    reason: str
-    """running, paused, kind_paused, delayed, limited, capped or turn."""
-    tenant: str
-    kind: str
-    jobs_before: int
-    """Jobs of its tenant that come first."""
-    tenants_before: int
-    """Tenants whose turn comes first."""
-    until: datetime | None
-    """When the reason ends, if that is known."""
-    in_flight: int
-    average: timedelta | None
-    """How long the tenant's jobs of this kind run."""
-    workers_seen: datetime | None
-    """When a worker was last heard of."""
-
-
-@dataclass(frozen=True, slots=True)
-class TenantStats:
-    """What a tenant has in a lane, and got."""
-
-    tenant: str
-    weight: float
-    waiting: int
-    delayed: int
-    in_flight: int
-    oldest: datetime | None
-    """When its oldest waiting job was queued."""
-    used: timedelta
-    """Worker time charged, guesses for jobs in flight included."""
-    virtual_time: float
-    place: str
-    """Index it stands in: ready, burst, limited, due or none."""
-    set_aside: int
-    """Jobs of kinds that are paused."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How leases are given."""
@@ -292,21 +252,7 @@ class FairQueue:
     def explain(self, job: str) -> Explanation | None:
         """Say why *job* has not run yet; None if it is not here."""
         row = self._run("explain", job)
-        if not row:
-            return None
-        reason, tenant, kind = (value.decode() for value in row[:3])
-        jobs, tenants, until, in_flight, average, seen = (float(value) for value in row[3:])
-        return Explanation(
-            reason=reason,
-            tenant=tenant,
-            kind=kind,
-            jobs_before=int(jobs),
-            tenants_before=int(tenants),
-            until=moment_from_us(until),
-            in_flight=int(in_flight),
-            average=from_us(average) if average else None,
-            workers_seen=moment_from_us(seen),
-        )
+        return explanation_of(row) if row else None
 
     def stats(self, page: int = 100) -> Iterator[TenantStats]:
         """Yield what each tenant has and got; one that changes meanwhile may come twice or as it was."""
@@ -314,7 +260,7 @@ class FairQueue:
         while True:
             cursor, _, *values = self._run("stats", cursor, page)
             for at in range(0, len(values), 10):
-                yield _tenant_stats(values[at : at + 10])
+                yield tenant_stats_of(values[at : at + 10])
             if cursor == b"0":
                 return
 
@@ -398,19 +344,3 @@ def reserve(
     keys, arguments = reserve_command(queues, count, ends or {})
     reply = load("reserve").run(queues[0].client, keys, arguments)
     return read_reserved(reply, [queue.lane for queue in queues])
-
-
-def _tenant_stats(row: list[Any]) -> TenantStats:
-    name, weight, waiting, delayed, in_flight, oldest, used, virtual_time, place, set_aside = row
-    return TenantStats(
-        tenant=name.decode(),
-        weight=float(weight),
-        waiting=waiting,
-        delayed=delayed,
-        in_flight=in_flight,
-        oldest=moment_from_us(float(oldest)),
-        used=from_us(float(used)),
-        virtual_time=float(virtual_time),
-        place=place.decode(),
-        set_aside=set_aside,
-    )

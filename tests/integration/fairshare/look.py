@@ -5,9 +5,10 @@ import random
 import redis
 
 from tests.integration.fairshare.model import Model, Tenant
-from worker.fairshare.queue import Explanation, FairQueue
+from worker.fairshare.queue import FairQueue
 from worker.fairshare.standing import Standing, standings
 from worker.fairshare.units import from_us, moment_from_us
+from worker.fairshare.view import Explanation
 
 SAMPLE = 3
 WRONG_SCORE = 12_345.0
