@@ -8,6 +8,7 @@ from celery.signals import setup_logging
 from config.celery import celery_settings
 from config.logging import configure_logging
 from config.settings import get_settings
+from worker import freeze  # noqa: F401 - it connects itself to a signal
 from worker.fairshare import transport
 from worker.shutdown import Deadline
 

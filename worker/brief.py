@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MOST_IN_A_GROUP = 64
+GROUPS_AT_ONCE = 2
+"""Of a kind, in one process: while one waits for Postgres another runs, and the others grow."""
 
 HOLD = "SELECT * FROM app.hold_jobs(%(jobs)s, %(attempts_made)s)"
 
@@ -53,7 +55,12 @@ def get_groups(
     database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]"
 ) -> Coalescer[Pointer, bool]:
     """Return what groups the brief jobs of a kind in this process, one organization's at a time."""
-    return Coalescer(partial(run_group, database, kind, body), most=MOST_IN_A_GROUP, key=_organization)
+    return Coalescer(
+        partial(run_group, database, kind, body),
+        most=MOST_IN_A_GROUP,
+        key=_organization,
+        at_once=GROUPS_AT_ONCE,
+    )
 
 
 def _organization(pointer: Pointer) -> UUID:

@@ -42,6 +42,7 @@ class Coalescer(Generic[ItemT, ResultT]):
             called by one thread at a time.
         most: Items in one batch.
         key: What the items of a batch have in common.
+        at_once: Batches that run at the same time, of different keys. While one waits for its turn it grows.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Coalescer(Generic[ItemT, ResultT]):
         *,
         most: int,
         key: Callable[[ItemT], Hashable] = lambda _: None,
+        at_once: int = 1,
     ) -> None:
         self._run = run
         self._most = most
@@ -57,6 +59,7 @@ class Coalescer(Generic[ItemT, ResultT]):
         self._waiting: dict[Hashable, deque[_Turn[ItemT, ResultT]]] = {}
         """Of each key that somebody leads: those who share the next call."""
         self._lock = threading.Lock()
+        self._gate = threading.Semaphore(at_once)
 
     def __call__(self, item: ItemT) -> ResultT:
         """Return the result for *item*, or raise what running its batch raised."""
@@ -82,18 +85,25 @@ class Coalescer(Generic[ItemT, ResultT]):
 
     def _lead(self, key: Hashable, own: _Turn[ItemT, ResultT]) -> None:
         """Run one batch with all who wait, then let the next one lead."""
+        try:
+            with self._gate:
+                self._answer(self._gather(key, own))
+        finally:
+            self._hand_over(key)
+
+    def _gather(self, key: Hashable, own: _Turn[ItemT, ResultT]) -> list[_Turn[ItemT, ResultT]]:
         with self._lock:
             queue = self._waiting[key]
-            batch = [own, *(queue.popleft() for _ in range(min(self._most - 1, len(queue))))]
-        try:
-            self._answer(batch)
-        finally:
-            with self._lock:
-                successor = queue.popleft() if queue else None
-                if successor is None:
-                    del self._waiting[key]
-            if successor is not None:
-                successor.wake()
+            return [own, *(queue.popleft() for _ in range(min(self._most - 1, len(queue))))]
+
+    def _hand_over(self, key: Hashable) -> None:
+        with self._lock:
+            queue = self._waiting[key]
+            successor = queue.popleft() if queue else None
+            if successor is None:
+                del self._waiting[key]
+        if successor is not None:
+            successor.wake()
 
     def _answer(self, batch: Sequence[_Turn[ItemT, ResultT]]) -> None:
         try:

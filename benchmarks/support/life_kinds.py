@@ -3,15 +3,13 @@
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import text
 
 from worker.context import Completion, DatabaseJob, Effects
 from worker.job import JobKind, Lane, runs
 
-UPDATE = text(
-    "UPDATE campaigns SET budget_cents = coalesce(budget_cents, 0) + 1"
-    " WHERE organization_id = :organization_id AND id = :id"
-)
+UPDATE = """
+UPDATE campaigns SET budget_cents = coalesce(budget_cents, 0) + 1 WHERE organization_id = %s AND id = %s
+"""
 
 
 class OneCampaign(BaseModel):
@@ -26,11 +24,12 @@ UPDATE_ONE = JobKind(
     lane=Lane.SCORING,
     effects=Effects.DATABASE,
     permission=None,
+    brief=True,
 )
 
 
 @runs(UPDATE_ONE)
 def update_one(job: DatabaseJob, payload: OneCampaign) -> Completion:
     """Change the row."""
-    job.session.execute(UPDATE, {"organization_id": job.claim.organization_id, "id": payload.campaign})
+    job.execute(UPDATE, (job.claim.organization_id, payload.campaign))
     return Completion()
