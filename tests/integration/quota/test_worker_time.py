@@ -96,10 +96,11 @@ def test_counts_at_once_book_each_second_once(
     queue: Queue, count: Count, ledgers: Ledgers, limited: Limited
 ) -> None:
     tenant = limited()
-    queue.run(tenant, timedelta(seconds=500))
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(count, [tenant] * 16)) == 500
-    assert seconds(ledgers, tenant) == 500
+    for lasting in (500, 70, 70):  # the first makes the mark, which orders them by itself
+        queue.run(tenant, timedelta(seconds=lasting))
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(count, [tenant] * 16)) == lasting
+    assert seconds(ledgers, tenant) == 640
 
 
 def test_a_redis_that_lost_its_data_begins_again_and_nothing_is_lost_or_counted_twice(
