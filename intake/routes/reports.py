@@ -1,7 +1,7 @@
 """Reports: list, read in a format, have one produced, say how they look."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -75,8 +75,12 @@ def reports(
     after = _places.read(cursor)
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
         rows = list_reports(session, grain=grain, after=after, limit=limit + 1)
-    shown, following = _places.page(rows, limit, lambda row: (row.first_day, row.grain, row.revision))
+    shown, following = _places.page(rows, limit, _place)
     return Page(items=[show(row) for row in shown], next_cursor=following)
+
+
+def _place(row: Any) -> Place:
+    return row.first_day, ReportGrain(row.grain), row.revision
 
 
 @router.post(
