@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field
 
 from ops.stand_in.fault import Fault, FaultKind, Operation
-from ops.stand_in.world import Account, Sort, Status, Window, World
+from ops.stand_in.world import LIVES, Account, Sort, Status, Window, World
 
 router = APIRouter(prefix="/admin")
 
@@ -72,6 +72,7 @@ class Behaviour(BaseModel):
     token_seconds: float | None = None
     honours_idempotency: bool | None = None
     processing_seconds: float | None = None
+    listing_seconds: float | None = None
     unreadable: set[Platform] | None = None
 
 
@@ -92,7 +93,8 @@ async def add_account(request: Request, new: NewAccount) -> Grant:
     """Create an account, or log in to the one that exists."""
     world = _world(request)
     account = world.add_account(new.platform, new.handle, new.password, new.sort)
-    ttl = world.token_seconds if new.token_seconds is None else new.token_seconds
+    usual = LIVES.get(new.platform, world.token_seconds)
+    ttl = usual if new.token_seconds is None else new.token_seconds
     access, refresh = account.grant(ttl)
     return Grant(
         platform=new.platform,
@@ -148,6 +150,8 @@ async def change_behaviour(request: Request, change: Behaviour) -> None:
         world.honours_idempotency = change.honours_idempotency
     if change.processing_seconds is not None:
         world.processing_seconds = change.processing_seconds
+    if change.listing_seconds is not None:
+        world.listing_seconds = change.listing_seconds
     if change.unreadable is not None:
         world.unreadable = set(change.unreadable)
 

@@ -131,10 +131,10 @@ class Server:
     async def listed(self, request: Request, person: str) -> Response:
         """List what was published, newest first."""
 
-        def work(_: World, account: Account) -> Response:
+        def work(world: World, account: Account) -> Response:
             if person != account.identifier:
                 return missing(person)
-            return page_of(request, [self._shown(record) for record in reversed(account.records.values())])
+            return page_of(request, [self._shown(record) for record in world.listed(account)])
 
         return await serve(request, self.manner, "probe", work)
 

@@ -70,7 +70,7 @@ async def posts(request: Request, page: str, since: float = 0.0) -> Response:
     def work(world: World, account: Account) -> Response:
         if "facebook" in world.unreadable or page != account.identifier:
             return graph_error(10, "(#10) This endpoint requires the 'pages_read_engagement' permission")
-        rows = [_shown(r) for r in reversed(account.records.values()) if r.created_at >= since]
+        rows = [_shown(r) for r in world.listed(account) if r.created_at >= since]
         return page_of(request, rows)
 
     return await serve(request, MANNER, "probe", work)

@@ -116,7 +116,7 @@ async def posts(request: Request, author: str, count: int = 10, start: int = 0) 
         is_person = account.sort == "person" or "linkedin" in world.unreadable
         if is_person or author != account.identifier:
             return _error(403, "ACCESS_DENIED", DENIED, serviceErrorCode=100)
-        newest = list(reversed(account.records.values()))[start : start + count]
+        newest = world.listed(account)[start : start + count]
         rows = [
             {
                 "id": record.key,

@@ -15,14 +15,10 @@ from ops.stand_in import linkedin, x
 from ops.stand_in.form import read_form
 from ops.stand_in.graph import graph_error, manner_of
 from ops.stand_in.serve import serve
-from ops.stand_in.world import Account, Code, World
+from ops.stand_in.world import LIVES, Account, Code, World
 
 CODE_SECONDS = 60.0
-HOUR, DAY = 3_600.0, 86_400.0
-LONG = 60 * DAY
-LIVES: Mapping[str, float] = {"x": 2 * HOUR, "linkedin": LONG}
-"""Life of an access token; elsewhere short or without end."""
-FOREVER = 3_650 * DAY
+HOUR = 3_600.0
 
 MANNERS = {"x": x.MANNER, "linkedin": linkedin.MANNER} | {
     name: manner_of(name) for name in ("instagram", "threads")
@@ -116,7 +112,7 @@ async def _refresh(request: Request, world: World, platform: str, refresh_token:
 
 
 def _granted(platform: str, account: Account) -> dict[str, Any]:
-    seconds = LIVES.get(platform, FOREVER)
+    seconds = LIVES[platform]
     access, refresh = account.grant(seconds)
     told: dict[str, Any] = {"access_token": access, "token_type": "bearer", "scope": "all"}
     if platform == "mastodon":
@@ -180,8 +176,9 @@ def _longer(world: World, platform: str, access_token: str) -> Response:
     account = world.holder(platform, access_token)
     if account is None or account.access[access_token] < time.time():
         return graph_error(190, "Error validating access token: Session has expired", 463)
-    access, _ = account.grant(LONG)
-    return JSONResponse({"access_token": access, "token_type": "bearer", "expires_in": int(LONG)})
+    access, _ = account.grant(LIVES[platform])
+    seconds = int(LIVES[platform])
+    return JSONResponse({"access_token": access, "token_type": "bearer", "expires_in": seconds})
 
 
 @router.get("/instagram/refresh_access_token")

@@ -24,6 +24,16 @@ LIMITS: Mapping[str, tuple[int, float]] = {
 }
 """Points, or posts, that an account may use in so many seconds."""
 
+LIVES: Mapping[str, float] = {
+    "x": 7_200.0,
+    "linkedin": 60 * DAY,
+    "facebook": 3_650 * DAY,
+    "instagram": 60 * DAY,
+    "threads": 60 * DAY,
+    "mastodon": 3_650 * DAY,
+}
+"""Seconds that an access token lives; Bluesky's as `World.token_seconds` has it."""
+
 
 @dataclass(slots=True)
 class Window:
@@ -130,6 +140,8 @@ class World:
     """Not every Mastodon-compatible server does."""
     processing_seconds: float = 0.0
     """How long a platform works on a medium."""
+    listing_seconds: float = 0.0
+    """How long a new post is missing from lists."""
     unreadable: set[str] = field(default_factory=set)
     """Platforms on which accounts may not read what they posted."""
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
@@ -164,6 +176,11 @@ class World:
         key = str(self.next_number()) if key is None else key
         account.media[key] = medium = Medium(key, value, now + self.processing_seconds, now + DAY)
         return medium
+
+    def listed(self, account: Account) -> list[Record]:
+        """Return what lists show of an account, newest first."""
+        newest = time.time() - self.listing_seconds
+        return [record for record in reversed(account.records.values()) if record.created_at <= newest]
 
     def holder(self, platform: str, token: str) -> Account | None:
         """Return the account that was ever granted the access token."""

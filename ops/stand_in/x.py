@@ -128,7 +128,7 @@ async def timeline(request: Request, identifier: str, start_time: datetime | Non
         if identifier != account.identifier:
             return _problem(404, "Not Found Error", "Could not find user")
         since = 0.0 if start_time is None else start_time.timestamp()
-        rows = [_shown(r) for r in reversed(account.records.values()) if r.created_at >= since]
+        rows = [_shown(r) for r in world.listed(account) if r.created_at >= since]
         page = rows[start : start + size]
         more = {"next_token": str(start + size)} if start + size < len(rows) else {}
         body: dict[str, Any] = {"data": page} if page else {}

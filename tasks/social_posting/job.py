@@ -52,6 +52,9 @@ log = structlog.get_logger(__name__)
 SETTLING = timedelta(seconds=3)
 """A call whose answer was lost may still be at work on the platform: probe no sooner."""
 
+LISTED_WITHIN = timedelta(minutes=10)
+"""A post that a platform has and does not list after so long is a person's to judge."""
+
 SOON = timedelta(milliseconds=200)
 
 REFUSED_STATES = {
@@ -174,8 +177,16 @@ class _Attempt:
         except AlreadyPublishedError as error:
             found = self._look(intent)
             if found is None:
-                raise PermanentContentError(f"the same was posted before: {error.detail}") from error
+                raise self._judge_duplicate(intent, error) from error
             return found
+
+    def _judge_duplicate(self, intent: Intent, error: AlreadyPublishedError) -> PlatformError:
+        """Tell what a duplicate is that no probe finds: another's, unless ours may be out already."""
+        if self.post.state is not PostState.UNKNOWN:
+            return PermanentContentError(f"the same was posted before: {error.detail}")
+        if datetime.now(UTC) - intent.at < LISTED_WITHIN:
+            return UnknownOutcomeError("the platform has the same post and does not list it yet")
+        return NoProbeError("the platform has the same post and does not list it")
 
     def _look(self, intent: Intent) -> Published | None:
         with self.job.transaction() as session:

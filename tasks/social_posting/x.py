@@ -25,6 +25,7 @@ from tasks.social_posting.error import (
     TokenExpiredError,
     TryAgainError,
     UnknownOutcomeError,
+    nothing_visible,
 )
 from tasks.social_posting.http import Answer, bearer
 from tasks.social_posting.length import LINK, weighted
@@ -193,9 +194,10 @@ class X(Adapter):
     def delete(self, account: Account, access_token: str, remote_id: str) -> None:
         """Delete the post."""
         del account
-        answer = http.send("DELETE", self._url(f"tweets/{remote_id}"), headers=bearer(access_token))
-        if answer.status != HTTPStatus.NOT_FOUND:
-            self.checked(answer)
+        with nothing_visible():
+            answer = http.send("DELETE", self._url(f"tweets/{remote_id}"), headers=bearer(access_token))
+            if answer.status != HTTPStatus.NOT_FOUND:
+                self.checked(answer)
 
     def metrics(self, account: Account, access_token: str, remote_id: str) -> Metrics:
         """Read the post's public counters."""

@@ -1,6 +1,7 @@
 """Kill the process in the middle of publishing a post: run as ``python -m tests.integration.families.crash``.
 
-Arguments: organization id, job id, account id, text, and the step before which the process kills itself.
+Arguments: organization id, job id, account id, text, the step before which the process kills itself, and the
+medium that goes with the post, if any.
 """
 
 import os
@@ -16,9 +17,12 @@ import httpx
 from sqlalchemy.orm import Session
 
 from models.session import get_database, tenant_session
-from tasks.payloads import PublishPost
+from tasks.payloads import Media, PublishPost
 from tasks.social_posting import job
 from worker.context import Claim, OutsideJob
+
+PUBLISHING = ("putRecord", "/statuses", "/tweets", "/posts", "/feed", "/media_publish", "/threads_publish")
+"""How the address of the call ends that makes a post visible."""
 
 STEPS = ("before intent", "after intent", "after remote commit", "before local commit")
 
@@ -27,7 +31,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(organization_id: str, job_id: str, account_id: str, text: str, step: str) -> None:
+def main(organization_id: str, job_id: str, account_id: str, text: str, step: str, *assets: str) -> None:
     """Publish, and die before *step* is over."""
     checks = 0
 
@@ -49,7 +53,8 @@ def main(organization_id: str, job_id: str, account_id: str, text: str, step: st
 
     def send(self: httpx.Client, request: httpx.Request, **details: Any) -> httpx.Response:
         response = real_send(self, request, **details)
-        if request.method == "POST" and step == "after remote commit":
+        publishes = request.method == "POST" and request.url.path.endswith(PUBLISHING)
+        if publishes and step == "after remote commit":
             die()
         return response
 
@@ -62,7 +67,8 @@ def main(organization_id: str, job_id: str, account_id: str, text: str, step: st
 
     job.write_published = write_published  # type: ignore[attr-defined]
     claim = Claim(UUID(organization_id), UUID(job_id), "social.publish_post", 1, 8, {}, datetime.now(UTC))
-    payload = PublishPost(account_id=UUID(account_id), text=text)
+    media = tuple(Media(asset_id=UUID(asset)) for asset in assets)
+    payload = PublishPost(account_id=UUID(account_id), text=text, media=media)
     job.publish(OutsideJob(claim, transaction, check), payload)
 
 
