@@ -196,7 +196,7 @@ def _measure(session: Session, query: AnalyticsQuery, ranges: Ranges, chosen: Sl
 def _quarters(
     session: Session, query: AnalyticsQuery, span: Span, chosen: Slice
 ) -> Iterable[tuple[tuple[Period, str], Value]]:
-    for row in quarter_totals(session, span, chosen=chosen):
+    for row in quarter_totals(session, span, chosen=chosen, visitors=query.metric == "visitors"):
         label = row.name if query.breakdown == "name" else row.member
         yield (row.period.astimezone(UTC), label), _value(row, query.metric)
 

@@ -23,9 +23,10 @@ READ_DAYS = text("""
     bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
     bindparam("dimension", type_=Text),
 )
-READ_QUARTERS = text(
-    "SELECT * FROM app.read_quarters(:begins, :ends, :dimension, :naming, cast(:only_name AS text))"
-).bindparams(bindparam("dimension", type_=Text))
+READ_QUARTERS = text("""
+    SELECT * FROM app.read_quarters(
+        :begins, :ends, :dimension, :naming, cast(:only_name AS text), :counts_visitors)
+""").bindparams(bindparam("dimension", type_=Text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,9 @@ def totals(
     ]
 
 
-def quarter_totals(session: Session, span: Span, *, chosen: Slice = BY_NAME) -> list[QuarterTotals]:
+def quarter_totals(
+    session: Session, span: Span, *, chosen: Slice = BY_NAME, visitors: bool = True
+) -> list[QuarterTotals]:
     """Return the totals of each quarter of an hour that has events, in order of moment and name."""
     begins, ends = span.moments()
     parameters = {
@@ -159,6 +162,7 @@ def quarter_totals(session: Session, span: Span, *, chosen: Slice = BY_NAME) -> 
         "dimension": chosen.dimension.value,
         "naming": chosen.naming,
         "only_name": chosen.name,
+        "counts_visitors": visitors,
     }
     return [
         QuarterTotals(row.starts_at, row.name, row.events, row.value_sum, row.visitors, row.member)

@@ -52,7 +52,7 @@ BEGIN
     WHERE event.organization_id = tenant AND event.xid >= since AND event.xid < until
       AND event.visitor IS NOT NULL AND (from_moment IS NULL OR event.occurred_at >= from_moment)
     GROUP BY 2, 3, 4, 5, 6, 7
-    ON CONFLICT (organization_id, visitor, day, name, campaign_id, channel, post_id)
+    ON CONFLICT (organization_id, day, visitor, name, campaign_id, channel, post_id)
     DO UPDATE SET quarters = mark.quarters | excluded.quarters
     WHERE mark.quarters | excluded.quarters <> mark.quarters;
 END $$;
@@ -83,7 +83,7 @@ BEGIN
         ON event.organization_id = tenant AND event.xid < until AND event.visitor = pair.visitor
        AND event.occurred_at >= pair.quarter AND event.occurred_at < pair.quarter + interval '15 minutes'
     GROUP BY 2, 3, 4, 5, 6, 7
-    ON CONFLICT (organization_id, visitor, day, name, campaign_id, channel, post_id)
+    ON CONFLICT (organization_id, day, visitor, name, campaign_id, channel, post_id)
     DO UPDATE SET quarters = mark.quarters | excluded.quarters;
 
     DELETE FROM public.analytics_visitors AS mark USING unnest(visitors) AS one (visitor)
@@ -235,9 +235,15 @@ BEGIN
                nullif(mark.channel, '') AS channel, nullif(mark.post_id, nil)::text AS post
         FROM (SELECT DISTINCT fresh.day, fresh.visitor FROM fresh) AS candidate
         JOIN part ON part.local_day = candidate.day
-        JOIN public.analytics_visitors AS mark
-            ON mark.organization_id = tenant AND mark.visitor = candidate.visitor AND mark.day = part.utc_day
-           AND mark.quarters & part.quarters <> none
+        -- Looked up one by one: joined otherwise, before statistics exist, every mark of the day would be compared
+        -- with every candidate.
+        CROSS JOIN LATERAL (
+            SELECT own.visitor, own.name, own.campaign_id, own.channel, own.post_id
+            FROM public.analytics_visitors AS own
+            WHERE own.organization_id = tenant AND own.day = part.utc_day AND own.visitor = candidate.visitor
+              AND own.quarters & part.quarters <> none
+            OFFSET 0
+        ) AS mark
     )
     SELECT gained.day, gained.dimension, gained.name, gained.member, array_agg(gained.visitor) FROM (
         SELECT event.day, scope.dimension, CASE WHEN by_name THEN event.name ELSE '' END, scope.member, event.visitor
@@ -315,7 +321,8 @@ END $$;
 
 -- Returns what quarters have in one dimension, to the last committed event.
 CREATE FUNCTION app.read_quarters(
-    from_moment timestamptz, to_moment timestamptz, dimension text, naming boolean, only_name text
+    from_moment timestamptz, to_moment timestamptz, dimension text, naming boolean, only_name text,
+    counts_visitors boolean
 ) RETURNS TABLE (
     starts_at timestamptz, name text, member text, events bigint, value_sum double precision, visitors bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -355,12 +362,15 @@ BEGIN
                     WHEN 'post' THEN nullif(mark.post_id, nil)::text ELSE '' END AS member,
                mark.visitor
         FROM public.analytics_visitors AS mark
-        CROSS JOIN generate_series(0, 95) AS place
-        WHERE mark.organization_id = tenant AND get_bit(mark.quarters, place) = 1
+        -- From the first to the last quarter only: most visitors come once.
+        CROSS JOIN LATERAL generate_series(
+            position('1' IN mark.quarters::text) - 1, 96 - position('1' IN reverse(mark.quarters::text))) AS place
+        WHERE counts_visitors AND mark.organization_id = tenant AND get_bit(mark.quarters, place) = 1
           AND mark.day >= (from_moment AT TIME ZONE 'UTC')::date
           AND mark.day <= (to_moment AT TIME ZONE 'UTC')::date
         UNION
-        SELECT fresh.starts_at, fresh.name, fresh.member, fresh.visitor FROM fresh WHERE fresh.visitor IS NOT NULL
+        SELECT fresh.starts_at, fresh.name, fresh.member, fresh.visitor
+        FROM fresh WHERE counts_visitors AND fresh.visitor IS NOT NULL
     ), totals AS (
         SELECT counted.starts_at, CASE WHEN naming THEN counted.name ELSE '' END AS name, counted.member,
                sum(counted.events)::bigint AS events, sum(counted.value_sum) AS value_sum

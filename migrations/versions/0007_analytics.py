@@ -114,19 +114,19 @@ def _create_buckets() -> None:
 
 
 def _create_visitors() -> None:
-    key = ("organization_id", "visitor", "day", "name", "campaign_id", "channel", "post_id")
+    key = ("organization_id", "day", "visitor", "name", "campaign_id", "channel", "post_id")
     op.create_table(
         "analytics_visitors",
         # No foreign key: each insert would lock the organization, and the policy checks it anyway.
         sa.Column("organization_id", sa.Uuid, nullable=False),
-        sa.Column("visitor", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("day", sa.Date, nullable=False),
+        sa.Column("visitor", sa.BigInteger, autoincrement=False, nullable=False),
         *_cell(),
         sa.Column("quarters", BIT(96), nullable=False),
         sa.PrimaryKeyConstraint(*key, name=op.f("pk_analytics_visitors")),
         postgresql_with={"fillfactor": "80"},
     )
-    op.create_index("ix_analytics_visitors_day", "analytics_visitors", ["organization_id", "day"])
+    op.create_index("ix_analytics_visitors_visitor", "analytics_visitors", ["organization_id", "visitor"])
 
 
 def _create_days() -> None:
