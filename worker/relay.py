@@ -192,8 +192,14 @@ def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
 
 def _begin_rebuild(database: RelayDatabase, publisher: Publisher) -> None:
     entitle_paused(database, publisher)
+    _attempted("months", lambda: turn_months(database))
+
+
+def turn_months(database: RelayDatabase) -> int:
+    """Make the partitions of the months to come, and drop those of the history that nobody keeps any more."""
     call_relay(database, "ensure_event_partitions", ahead=MONTHS_AHEAD)
-    call_relay(database, "turn_history", ahead=MONTHS_AHEAD, kept=get_settings().history_kept)
+    [turned] = call_relay(database, "turn_history", ahead=MONTHS_AHEAD, kept=get_settings().history_kept)
+    return int(turned["made"] + turned["dropped"])
 
 
 def _offer_pages(database: RelayDatabase, publisher: Publisher, progress: Progress) -> None:

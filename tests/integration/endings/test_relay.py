@@ -139,3 +139,14 @@ def test_a_pass_publishes_some_pages_of_the_outbox(
     endings.age(*(job.id for job in jobs))
 
     assert [run_pass(relay_database, publisher).published for _ in range(3)] == [6, 3, 0]
+
+
+def test_months_that_cannot_be_made_keep_no_queue_from_being_rebuilt(
+    endings: Endings, relay_database: RelayDatabase, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: RelayDatabase) -> int:
+        raise ValueError("no room on the disk, say")
+
+    monkeypatch.setattr("worker.relay.turn_months", fail)
+    endings.submit(leave("a"))
+    assert run_pass(relay_database, publisher) == Pass(rebuilt=1)
