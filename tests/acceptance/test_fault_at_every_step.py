@@ -207,10 +207,14 @@ def test_at_every_step_of_a_worker(
         ",".join(LANES),
         *INCLUDE,
     ]
-    faulty_process(services, scene.faults, "celery", command, told)
+    worker = faulty_process(services, scene.faults, "celery", command, told)
     for step in steps:
         scene.strike(step)
     scene.wait_for_the_end()
+    if mode is Mode.STOPPED:
+        worker.stop()  # which waits for those that stood still to go on and do their worst
+        services.worker(pool="threads", concurrency=2, options=INCLUDE, environment=told)
+        scene.wait_for_the_end()
 
     effects, posts = scene.effects(), Counter(stand_in.texts("bluesky", "shop.test"))
     for step, job in zip(steps, jobs, strict=True):
