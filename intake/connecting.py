@@ -162,7 +162,7 @@ class Connector:
     def _new(
         self, session: Session, platform: PlatformName, server: str | None, identity: Identity
     ) -> SocialAccount:
-        make_room(session, self._caller, "social_accounts", SocialAccount)
+        make_room(session, self._caller, "social_accounts")
         row = SocialAccount(
             organization_id=self._organization_id,
             id=uuid7(),
