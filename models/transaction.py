@@ -1,5 +1,6 @@
 """One transaction of one tenant: straight to the driver, with an ORM session for whoever asks for it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -12,6 +13,8 @@ from sqlalchemy import Connection
 
 from models.connection import BEGUN_BY_CALLER, CANARY_IN_PIPELINE, RAN_FREE_SQL
 from models.session import Database, TenantBinding, TenantSession
+
+log = logging.getLogger(__name__)
 
 BIND = (
     "SELECT pg_catalog.set_config('app.tenant_seal', %s, true), pg_catalog.set_config('app.actor', '', true)"
@@ -72,7 +75,11 @@ class TenantTransaction:
             self.execute("RESET ALL")
         self._pipeline.close()
         found = clean.fetchone()
-        self._connection.info[RAN_FREE_SQL] = found is None or found["clean"] is not True
+        if found is not None and found["clean"]:
+            self._connection.info[RAN_FREE_SQL] = False
+        else:
+            log.error("discarding a connection on which a body left something")
+            self._connection.invalidate()
 
     def close(self) -> None:
         """Roll back what is not committed."""

@@ -1,0 +1,93 @@
+"""What lost its message, its lease or its Redis comes back."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from config.settings import Settings
+from models.organization import Tenant
+from models.session import Database, RelayDatabase, relay_session
+from tests.integration.life.acts import age_outbox, leave, one, reserve, row, run, set_status
+from tests.support.kinds import LEAVE_CAMPAIGN, Leave
+from worker.fairshare.queue import FairQueue
+from worker.publish import Publisher
+from worker.relay import REBUILD_EVERY_S, Pass, run_pass
+from worker.submit import (
+    Submission,
+    submit,
+)
+
+
+def test_a_waiting_job_without_a_message_gets_one_in_time(
+    database: Database,
+    relay_database: RelayDatabase,
+    tenant: Tenant,
+    publisher: Publisher,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_pass(relay_database, publisher)
+    one(database, tenant, leave(), publisher)
+    FairQueue(client, "scoring").purge()
+    assert run_pass(relay_database, publisher) == Pass()
+
+    in_a_quarter = time.time() + REBUILD_EVERY_S
+    monkeypatch.setattr("worker.relay.time.time", lambda: in_a_quarter)
+    assert run_pass(relay_database, publisher) == Pass(rebuilt=1)
+    assert len(reserve(client)) == 1
+
+
+def test_a_suspended_organizations_job_waits_until_it_is_active_again(
+    database: Database,
+    relay_database: RelayDatabase,
+    tenant: Tenant,
+    publisher: Publisher,
+    settings: Settings,
+) -> None:
+    job = one(database, tenant, leave(), publisher)
+    set_status(database, tenant, "suspended")
+    run(settings, tenant, job.id)
+    age_outbox(database, tenant)
+    assert run_pass(relay_database, publisher).published == 0
+    assert row(database, tenant, job.id).state == "queued"
+
+    set_status(database, tenant, "active")
+    assert run_pass(relay_database, publisher).published == 1
+    run(settings, tenant, job.id)
+    assert row(database, tenant, job.id).state == "succeeded"
+
+
+def test_an_emptied_redis_is_rebuilt_from_postgres(
+    database: Database,
+    relay_database: RelayDatabase,
+    tenant: Tenant,
+    publisher: Publisher,
+    client: redis.Redis,
+) -> None:
+    run_pass(relay_database, publisher)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    now, delayed = submit(
+        database,
+        tenant,
+        [leave("now"), Submission(LEAVE_CAMPAIGN, Leave(name="later"), run_at=later)],
+        publisher=publisher,
+    )
+    client.flushdb()
+    assert run_pass(relay_database, publisher) == Pass(rebuilt=2)
+    assert run_pass(relay_database, publisher) == Pass()
+
+    assert [reserved.job for reserved in reserve(client)] == [f"{now.id}:0"]
+    explained = FairQueue(client, "scoring").explain(f"{delayed.id}:0")
+    assert explained is not None
+    assert explained.reason == "delayed"
+
+
+def test_the_relay_cannot_read_a_payload(relay_database: RelayDatabase, tenant: Tenant) -> None:
+    with (
+        pytest.raises(Exception, match="permission denied"),
+        relay_session(relay_database) as session,
+    ):
+        session.execute(text("SELECT payload FROM jobs"))
