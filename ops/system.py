@@ -89,8 +89,12 @@ class System:
         return Service(child, lambda: self._has_passed(child.pid))
 
     def _has_passed(self, beat: int) -> bool:
-        with psycopg.connect(self.environment["GENIUS_DATABASE_URL"], prepare_threshold=None) as connection:
-            [beats] = connection.execute("SELECT beats FROM app.relay_report()").fetchone() or [{}]
+        url = self.environment["GENIUS_DATABASE_URL"]
+        try:
+            with psycopg.connect(url, prepare_threshold=None) as connection:
+                [beats] = connection.execute("SELECT beats FROM app.relay_report()").fetchone() or [{}]
+        except psycopg.OperationalError:
+            return False
         return any(name.endswith(f":{beat}") for name in beats)
 
     def flower(self) -> Service:
