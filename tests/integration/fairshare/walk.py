@@ -27,7 +27,7 @@ TENANTS = ("a", "b", "*", "c:d|{e}", "ünï\u2028code", "0")
 KINDS = ("short", "long", "k:*")
 POLICY = Policy(lease=timedelta(seconds=30), guess=timedelta(milliseconds=100), max_tries=4, step=3)
 TOLERANCE = 3.0
-"""Microseconds; the queue rounds virtual time and averages to the nanosecond at every write, and guesses down."""
+"""Microseconds; the queue rounds virtual time and averages at every write, and guesses down."""
 
 
 class Walk:
