@@ -78,7 +78,16 @@ class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             "platform",
             "handle",
             unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL AND remote_id IS NULL"),
+        ),
+        # A person and a page may bear the same name: what the platform calls an account tells them apart.
+        Index(
+            "uq_social_accounts_organization_id_platform_remote_id",
+            "organization_id",
+            "platform",
+            "remote_id",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL AND remote_id IS NOT NULL"),
         ),
     )
 

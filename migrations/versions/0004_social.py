@@ -25,11 +25,16 @@ STATES = (
     "blocked_reauth",
     "cancelled",
 )
+BY_HANDLE = "uq_social_accounts_organization_id_platform_handle"
+BY_REMOTE_ID = "uq_social_accounts_organization_id_platform_remote_id"
 NEW_STATES = ("failed", "removing", "removed")
 
 
 def upgrade() -> None:
     op.add_column("social_accounts", _moment("rate_limited_until"))
+    op.drop_index(BY_HANDLE, "social_accounts")
+    _unique_account(BY_HANDLE, "handle", where="deleted_at IS NULL AND remote_id IS NULL")
+    _unique_account(BY_REMOTE_ID, "remote_id", where="deleted_at IS NULL AND remote_id IS NOT NULL")
     for column in _post_columns():
         op.add_column("social_posts", column)
     for column in _asset_columns():
@@ -57,6 +62,19 @@ def downgrade() -> None:
     for column in _post_columns():
         op.drop_column("social_posts", column.name)
     op.drop_column("social_accounts", "rate_limited_until")
+    for name in (BY_REMOTE_ID, BY_HANDLE):
+        op.drop_index(name, "social_accounts")
+    _unique_account(BY_HANDLE, "handle", where="deleted_at IS NULL")
+
+
+def _unique_account(name: str, column: str, *, where: str) -> None:
+    op.create_index(
+        name,
+        "social_accounts",
+        ["organization_id", "platform", column],
+        unique=True,
+        postgresql_where=sa.text(where),
+    )
 
 
 def _moment(name: str, *, nullable: bool = True) -> sa.Column[datetime]:

@@ -1,0 +1,1 @@
+"""Against a real Bluesky server on loopback."""
