@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from models.job import DeadLetter
 from models.social import PostState, SocialAccount, SocialPost
-from models.usage import QuotaPeriod
+from models.usage import QuotaPeriod, UsageAlert
 from tasks.alerting.finding import CADENCE_WEEKS, AccountState, DeadLetters, QuotaUse
 
 WEEK = timedelta(days=7)
@@ -15,12 +15,21 @@ REFUSED = (PostState.FAILED_PERMANENT, PostState.BLOCKED_REAUTH)
 
 
 def quota_uses(session: Session, now: datetime) -> list[QuotaUse]:
-    """Return every limited meter of the current period."""
-    query = select(QuotaPeriod.meter, QuotaPeriod.period_start, QuotaPeriod.used, QuotaPeriod.amount).where(
+    """Return every limited meter of the current period.
+
+    Meters that count rows have no period of their own: of them accounting's alert tells, once it was raised.
+    """
+    booked = select(QuotaPeriod.meter, QuotaPeriod.period_start, QuotaPeriod.used, QuotaPeriod.amount).where(
         QuotaPeriod.period_start <= now, QuotaPeriod.period_end > now, QuotaPeriod.amount.is_not(None)
     )
-    rows = session.execute(query.order_by(QuotaPeriod.meter))
-    return [QuotaUse(row.meter, row.period_start, row.used, row.amount) for row in rows]
+    counted = (
+        select(UsageAlert.meter, UsageAlert.period_start, UsageAlert.used, UsageAlert.amount)
+        .where(UsageAlert.period_start <= now, UsageAlert.period_end > now)
+        .order_by(UsageAlert.threshold)
+    )
+    rows = [row for query in (counted, booked) for row in session.execute(query)]
+    uses = {row.meter: QuotaUse(row.meter, row.period_start, row.used, row.amount) for row in rows}
+    return sorted(uses.values(), key=lambda use: use.meter)
 
 
 def account_states(session: Session, now: datetime) -> list[AccountState]:

@@ -32,7 +32,7 @@ def _span(seconds: float) -> str:
 
 _WRITTEN: Mapping[str, Callable[[float], str]] = {
     Unit.SHARE: lambda value: f"{value * 100:.1f} %",
-    Unit.SHARE_CHANGE: lambda value: f"{value * 100:+.1f} points",
+    Unit.SHARE_CHANGE: lambda value: f"{value * 100:+.1f} points" if value else "0",
     Unit.SECONDS: _span,
     Unit.POINTS: lambda value: f"{value:.1f}",
     Unit.VALUE: lambda value: f"{value:,.2f}",

@@ -15,7 +15,7 @@ from models.job import DeadLetter, Job
 from models.organization import Tenant
 from models.session import Database, tenant_session
 from models.social import SocialAccount, SocialPost
-from models.usage import QuotaPeriod
+from models.usage import QuotaPeriod, UsageAlert
 from tasks.alerting.evaluate import evaluate
 from tasks.report_payloads import EvaluateAlerts
 from worker.context import Completion
@@ -116,6 +116,23 @@ def test_a_quota_is_told_once_at_each_mark_and_resolved_when_it_is_below(site: S
     assert site.evaluate()["resolved"] == 2
     assert site.alerts() == [("posts_month/80", False), ("posts_month/100", False)]
     assert len(site.told()) == 2 * 4, "each of two receivers was told of two alerts and their ends"
+
+
+def test_a_meter_that_counts_rows_is_told_by_accountings_alert(site: Site) -> None:
+    for threshold, used in ((80, 4), (100, 5)):
+        site.add(
+            UsageAlert(
+                meter="campaigns",
+                period_start=NOW - timedelta(days=3),
+                period_end=NOW + timedelta(days=20),
+                threshold=threshold,
+                amount=5,
+                used=used,
+            )
+        )
+    assert site.evaluate()["raised"] == 2
+    assert site.alerts() == [("campaigns/80", True), ("campaigns/100", True)]
+    assert site.evaluate()["raised"] == 0
 
 
 def test_a_condition_that_comes_back_within_its_period_is_shown_and_not_told_again(site: Site) -> None:
