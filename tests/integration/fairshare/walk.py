@@ -56,7 +56,7 @@ class Walk:
             (self.configure, 2),
             (self.cancel, 1),
             (self.look, 3),
-            (self.audit, 1),
+            (self.audit, 2),
             (self.purge, 0.2),
         ]
         (verb,) = self.random.choices([verb for verb, _ in verbs], [weight for _, weight in verbs])
