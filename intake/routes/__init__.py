@@ -2,6 +2,7 @@
 
 from intake.routes import (
     alerts,
+    analytics,
     campaigns,
     content,
     dead_letters,
@@ -26,6 +27,7 @@ ROUTERS = (
     leads.router,
     scoring.router,
     events.router,
+    analytics.router,
     social_accounts.router,
     social.router,
     content.router,
