@@ -12,7 +12,7 @@ from models.social import PostState, SocialAccount, SocialPost
 ON_THEIR_WAY = (PostState.QUEUED, PostState.PUBLISHING, PostState.UNKNOWN)
 ALIVE = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING)
 
-STEP = timedelta(milliseconds=200)
+STEP = timedelta(milliseconds=100)
 """How long a post may take whose turn it is: so much is waited for each that goes first."""
 LONGEST = timedelta(minutes=1)
 MOST_COUNTED = 300

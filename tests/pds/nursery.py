@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-from sqlalchemy.orm import Session
+from sqlalchemy import select
+from sqlalchemy.orm import Session, configure_mappers
+from uuid_utils.compat import uuid7
 
+from models.session import get_database, tenant_session
+from models.social import SocialAccount, SocialPost
 from tasks.catalog import PUBLISH_POST
-from tasks.social_posting import job
+from tasks.social_posting import http, job
 from tests.pds.point import Point
 from worker.execution import execute
 
@@ -90,8 +94,18 @@ def attempt(arguments: list[Any], point: Point) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+def warm_up() -> None:
+    """Do once what every process would do first; connections are each process's own."""
+    configure_mappers()
+    http.client()
+    with tenant_session(get_database(), uuid7()) as session:
+        for table in (SocialPost, SocialAccount):
+            session.scalars(select(table).with_for_update()).all()
+
+
 def main() -> None:
     """Answer line by line."""
+    warm_up()
     for line in sys.stdin:
         order = json.loads(line)
         sys.stdout.write(f"{attempt(order['arguments'], Point(order['point']))}\n")
