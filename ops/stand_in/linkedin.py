@@ -11,6 +11,7 @@ from ops.stand_in.serve import Manner, serve
 from ops.stand_in.world import Account, Record, World
 
 CHARACTERS = 3_000
+FILM_PART = 4 * 1024 * 1024
 OLDEST_VERSION = "202511"
 DENIED = "Not enough permissions to access: partnerApiPosts"
 
@@ -179,10 +180,51 @@ async def upload(request: Request, urn: str) -> Response:
     size = len(await request.body())
 
     def work(_: World, account: Account) -> Response:
-        account.media[urn].value["size"] = size
-        return Response(status_code=201)
+        account.media[urn].value["size"] = account.media[urn].value.get("size", 0) + size
+        return Response(status_code=201, headers={"etag": f"/part/{size}"})
 
     return await serve(request, MANNER, "upload", work)
+
+
+@router.post("/rest/videos")
+async def film(request: Request, action: str) -> Response:
+    """Name the addresses of a film's parts, or take note that all have come."""
+    base, body = str(request.base_url), await request.json()
+
+    def begin(world: World, account: Account) -> Response:
+        urn, size = f"urn:li:video:{world.next_number()}", body["initializeUploadRequest"]["fileSizeBytes"]
+        world.keep_medium(account, {"parts": 0}, key=urn)
+        parts = [
+            {
+                "uploadUrl": f"{base}linkedin/dms-uploads/{urn}",
+                "firstByte": first,
+                "lastByte": min(first + FILM_PART, size) - 1,
+            }
+            for first in range(0, size, FILM_PART)
+        ]
+        return JSONResponse({"value": {"video": urn, "uploadInstructions": parts, "uploadToken": ""}})
+
+    def end(_: World, account: Account) -> Response:
+        told = body["finalizeUploadRequest"]
+        is_whole = all(told["uploadedPartIds"]) and told["video"] in account.media
+        return Response(status_code=200) if is_whole else _error(400, "BAD_REQUEST", "a part is missing")
+
+    work = begin if action == "initializeUpload" else end
+    return await serve(request, MANNER, "upload", work)
+
+
+@router.get("/rest/videos/{urn}")
+async def film_state(request: Request, urn: str) -> Response:
+    """Tell how far LinkedIn is with a film."""
+
+    def work(_: World, account: Account) -> Response:
+        medium = account.media.get(urn)
+        if medium is None:
+            return _error(404, "NOT_FOUND", f"{urn} is not found")
+        is_ready = medium.ready_at <= time.time()
+        return JSONResponse({"id": urn, "status": "AVAILABLE" if is_ready else "PROCESSING"})
+
+    return await serve(request, MANNER, "prepare", work)
 
 
 @router.get("/v2/userinfo")

@@ -22,6 +22,7 @@ from tasks.social_posting.error import (
     PostGoneError,
     RateLimitedError,
     ReauthError,
+    StaleUploadsError,
     TokenExpiredError,
     TryAgainError,
     UnknownOutcomeError,
@@ -37,6 +38,7 @@ TOKEN_URL = "https://www.linkedin.com/oauth/v2/accessToken"  # noqa: S105 - an a
 PAGE = 50
 MOST_PAGES = 4
 MINUTE = timedelta(minutes=1)
+FILM_WAIT = timedelta(seconds=10)
 OLD_VERSION_WAIT = timedelta(hours=1)
 ORGANIZATION = "urn:li:organization:"
 
@@ -51,6 +53,13 @@ class LinkedIn(Adapter):
         characters=3_000,
         media=20,
         pictures=MediumLimits(20, frozenset({"image/jpeg", "image/png", "image/gif"}), 8 * MEGABYTE),
+        films=MediumLimits(
+            1,
+            frozenset({"video/mp4"}),
+            500 * MEGABYTE,
+            shortest=timedelta(seconds=3),
+            longest=timedelta(minutes=30),
+        ),
         alt_text=4_086,
     )
     can_probe = True
@@ -85,22 +94,59 @@ class LinkedIn(Adapter):
                 yield Identity(f"{ORGANIZATION}{number}", str(page.field("localizedName")))
 
     def upload(self, account: Account, access_token: str, medium: Medium, *, count: int = 1) -> str:
-        """Ask for an address to send the picture to, and send it there."""
+        """Ask where to send the medium, and send it there: a film in the parts that LinkedIn names."""
         del count
-        wanted = {"initializeUploadRequest": {"owner": account.remote_id}}
-        query = {"action": "initializeUpload"}
         with nothing_visible():
-            begun = self.checked(self._send("POST", "rest/images", access_token, query=query, json=wanted))
-            place = begun.field("value")
-            self.checked(
-                http.send(
-                    "PUT",
-                    self._own_address(place["uploadUrl"]),
-                    headers=bearer(access_token) | {"Content-Type": medium.content_type},
-                    content=medium.read(),
-                )
-            )
+            if medium.is_film:
+                return self._upload_film(account, access_token, medium)
+            place = self._begin(access_token, "rest/images", {"owner": account.remote_id})
+            self._put(access_token, place["uploadUrl"], medium.read(), medium.content_type)
         return str(place["image"])
+
+    def _upload_film(self, account: Account, token: str, medium: Medium) -> str:
+        wanted = {
+            "owner": account.remote_id,
+            "fileSizeBytes": medium.size,
+            "uploadCaptions": False,
+            "uploadThumbnail": False,
+        }
+        place, content = self._begin(token, "rest/videos", wanted), medium.read()
+        parts = [
+            self._put(
+                token,
+                part["uploadUrl"],
+                content[part["firstByte"] : part["lastByte"] + 1],
+                "application/octet-stream",
+            ).headers.get("etag", "")
+            for part in place["uploadInstructions"]
+        ]
+        ended = {"video": place["video"], "uploadToken": place["uploadToken"], "uploadedPartIds": parts}
+        query, body = {"action": "finalizeUpload"}, {"finalizeUploadRequest": ended}
+        self.checked(self._send("POST", "rest/videos", token, query=query, json=body))
+        return str(place["video"])
+
+    def _begin(self, token: str, path: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        query, body = {"action": "initializeUpload"}, {"initializeUploadRequest": wanted}
+        place = self.checked(self._send("POST", path, token, query=query, json=body)).field("value")
+        if not isinstance(place, dict):
+            raise TryAgainError("LinkedIn named no place for a medium")
+        return place
+
+    def _put(self, token: str, url: str, content: bytes, kind: str) -> Answer:
+        headers = bearer(token) | {"Content-Type": kind}
+        return self.checked(http.send("PUT", self._own_address(url), headers=headers, content=content))
+
+    def _await_film(self, token: str, urn: str) -> None:
+        """Return when LinkedIn is done with a film."""
+        with nothing_visible():
+            answer = self._send("GET", f"rest/videos/{quote(urn, safe='')}", token)
+            if answer.status == HTTPStatus.NOT_FOUND:
+                raise StaleUploadsError("LinkedIn no longer has the film")
+            state = str(self.checked(answer).field("status"))
+        if state == "PROCESSING_FAILED":
+            raise PermanentContentError("LinkedIn could not process the film")
+        if state != "AVAILABLE":
+            raise TryAgainError("LinkedIn still works on the film", after=FILM_WAIT)
 
     def _own_address(self, url: str) -> str:
         """Return the address if it is LinkedIn's: the token goes along."""
@@ -113,8 +159,10 @@ class LinkedIn(Adapter):
     def prepare(
         self, account: Account, access_token: str, content: Content, *, uploads: Sequence[str], at: datetime
     ) -> Intent:
-        """Return the post, its text escaped as LinkedIn's format wants it."""
-        del access_token
+        """Return the post, its text escaped as LinkedIn's format wants it, once its film is ready."""
+        for medium, urn in zip(content.media, uploads, strict=True):
+            if medium.is_film:
+                self._await_film(access_token, urn)
         body: dict[str, Any] = {
             "author": account.remote_id,
             "commentary": escaped(content.text),
