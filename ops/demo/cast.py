@@ -37,8 +37,8 @@ BUSY = (
         "enterprise",
         600,
         events=5_000,
-        platforms=("bluesky", "mastodon"),
-        posts_per_account=8,
+        platforms=("bluesky", "mastodon", "x", "linkedin", "facebook", "threads"),
+        posts_per_account=3,
     ),
 )
 """Always busy while they share the workers: one on each plan, so that their shares can be compared."""
