@@ -160,7 +160,7 @@ def scene(database: Database, tenant: Tenant, client: redis.Redis, tmp_path: Pat
     return Scene(database, tenant, client, tmp_path, mode)
 
 
-def work_of(step: Step, account_id: UUID) -> Submission:
+def work_of(step: Step, account_id: UUID | None) -> Submission:
     """Return a job that passes *step*; what it leaves is named after the step."""
     match step.work:
         case Work.PLAIN | Work.LONG:
@@ -188,10 +188,13 @@ def test_at_every_step_of_a_worker(
     subtests: pytest.Subtests,
 ) -> None:
     steps = [step for step in WORKER_STEPS if mode in step.modes]
-    account = stand_in.connect(scene.database, scene.tenant, "bluesky", "shop.test")
+    # An account for each post: posts of one go out one after the other, and each of these is held up.
+    handles = [f"shop{number}.test" for number, step in enumerate(steps) if step.work is Work.POST]
+    accounts = [stand_in.connect(scene.database, scene.tenant, "bluesky", handle) for handle in handles]
+    waiting = iter(accounts)
     told = SHORT | {"GENIUS_STAND_IN_URL": stand_in.url}
     scene.start_beat(services, told)
-    work = [work_of(step, account.id) for step in steps]
+    work = [work_of(step, next(waiting).id if step.work is Work.POST else None) for step in steps]
     jobs = [job.id for job in submit(scene.database, scene.tenant, work, publisher=Publisher(settings))]
     for step, job in zip(steps, jobs, strict=True):
         scene.lay(step, job, step.name)
@@ -216,7 +219,10 @@ def test_at_every_step_of_a_worker(
         services.worker(pool="threads", concurrency=2, options=INCLUDE, environment=told)
         scene.wait_for_the_end()
 
-    effects, posts = scene.effects(), Counter(stand_in.texts("bluesky", "shop.test"))
+    effects, posts = (
+        scene.effects(),
+        Counter(text for handle in handles for text in stand_in.texts("bluesky", handle)),
+    )
     for step, job in zip(steps, jobs, strict=True):
         with subtests.test(step.name):
             dies = step.work is Work.FAILS_FOR_GOOD
