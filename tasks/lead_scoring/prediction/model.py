@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.lead_scoring.engagement import Floats
 from tasks.lead_scoring.fit import Column
-from tasks.lead_scoring.prediction.encode import AnyField, encode
+from tasks.lead_scoring.prediction.encode import AnyField, Values, encode
 from tasks.lead_scoring.prediction.logistic import probability
 
 TRUST_HALF_AT = 200
@@ -47,7 +47,8 @@ class Model(BaseModel):
 
     def predict(self, columns: Mapping[str, Column], *, leads: int) -> Floats:
         """Return the chance of conversion of each lead."""
-        matrix = encode(self.fields, columns, leads)
+        known = {name: Values.of(columns[name]) for name in self.names & columns.keys()}
+        matrix = encode(self.fields, known, leads)
         return probability(self.intercept + matrix @ np.array(self.weights, dtype=np.float64))
 
     @property

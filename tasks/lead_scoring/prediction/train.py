@@ -7,9 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
-from tasks.lead_scoring.engagement import Floats
+from tasks.lead_scoring.engagement import Floats, Integers
 from tasks.lead_scoring.fit import Column
-from tasks.lead_scoring.prediction.encode import encode, learn_field, learn_fields
+from tasks.lead_scoring.prediction.encode import Values, encode, learn_field, learn_fields
 from tasks.lead_scoring.prediction.logistic import fit, probability
 from tasks.lead_scoring.prediction.model import Card, Model
 from tasks.lead_scoring.prediction.validation import auc, brier, calibration_error, stratified_folds
@@ -74,16 +74,14 @@ def train(
     *,
     at: datetime,
     before: Model | None,
-    version: int = 1,
     excluded: frozenset[str] = frozenset(),
 ) -> Model:
-    """Return a model of the labelled leads.
+    """Return a model of the labelled leads, numbered 1: whoever keeps it gives it its version.
 
     Args:
         data: The leads.
         at: The moment, for the card.
         before: The model in use.
-        version: The number of the new model.
         excluded: Names of fields that the organization wants left out.
 
     Raises:
@@ -117,7 +115,7 @@ def train(
         strongest=tuple((labels[place], float(weights[place])) for place in heaviest),
     )
     return Model(
-        version=version, fields=tuple(fields), intercept=intercept, weights=tuple(weights.tolist()), card=card
+        version=1, fields=tuple(fields), intercept=intercept, weights=tuple(weights.tolist()), card=card
     )
 
 
@@ -131,16 +129,17 @@ def _require_labels(converted: Floats) -> None:
         )
 
 
-def _screen(data: Labelled, excluded: frozenset[str]) -> tuple[dict[str, Column], dict[str, str]]:
+def _screen(data: Labelled, excluded: frozenset[str]) -> tuple[dict[str, Values], dict[str, str]]:
     """Separate the fields that may be used from those that may not, with the reason."""
-    usable, refused = {}, {}
+    usable: dict[str, Values] = {}
+    refused: dict[str, str] = {}
     unwanted = {plain_name(name) for name in excluded}
-    for name, values in data.columns.items():
+    for name, column in data.columns.items():
         if plain_name(name) in unwanted:
             refused[name] = "left out by the organization"
         elif plain_name(name) in LEAKING:
             refused[name] = "written after the outcome"
-        elif learn_field(name, values) is not None:
+        elif learn_field(name, values := Values.of(column)) is not None:
             alone = auc(data.converted, _unseen_chances({name: values}, data.converted, folds=2))
             if alone < TOO_GOOD_AUC:
                 usable[name] = values
@@ -154,7 +153,7 @@ def plain_name(name: str) -> str:
     return _NOT_A_LETTER.sub("_", name.casefold()).strip("_")
 
 
-def _unseen_chances(columns: Mapping[str, Column], converted: Floats, folds: int = 5) -> Floats:
+def _unseen_chances(columns: Mapping[str, Values], converted: Floats, folds: int = 5) -> Floats:
     """Return the chance of each lead by a model trained without its fold, encoding included."""
     fold = stratified_folds(converted, folds)
     chances = np.empty(len(converted))
@@ -168,6 +167,5 @@ def _unseen_chances(columns: Mapping[str, Column], converted: Floats, folds: int
     return chances
 
 
-def _rows(columns: Mapping[str, Column], rows: np.typing.NDArray[np.int64]) -> dict[str, Column]:
-    places = rows.tolist()
-    return {name: [values[place] for place in places] for name, values in columns.items()}
+def _rows(columns: Mapping[str, Values], rows: Integers) -> dict[str, Values]:
+    return {name: values.of_rows(rows) for name, values in columns.items()}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.lead_scoring.engagement import EventTable
-from tasks.lead_scoring.prediction.encode import CategoricalField, NumericField, learn_field
+from tasks.lead_scoring.prediction.encode import CategoricalField, NumericField, Values, learn_field
 from tasks.lead_scoring.prediction.logistic import fit, probability
 from tasks.lead_scoring.prediction.model import Model
 from tasks.lead_scoring.prediction.train import Labelled, NotTrainedError, train
@@ -116,12 +116,12 @@ def test_the_reasons_still_sum_when_a_model_has_a_say() -> None:
 
 
 def test_fields_are_learned_as_what_they_are() -> None:
-    assert isinstance(learn_field("n", [1, 2.5, "3", None] * 10), NumericField)
-    assert isinstance(learn_field("c", ["a", "B", None] * 10), CategoricalField)
-    assert isinstance(learn_field("flag", [True, False] * 10), CategoricalField)
-    assert learn_field("constant", [7] * 30) is None
-    assert learn_field("id", [f"id {number}" for number in range(30)]) is None
-    assert learn_field("empty", [None] * 30) is None
+    assert isinstance(learn_field("n", Values.of([1, 2.5, "3", None] * 10)), NumericField)
+    assert isinstance(learn_field("c", Values.of(["a", "B", None] * 10)), CategoricalField)
+    assert isinstance(learn_field("flag", Values.of([True, False] * 10)), CategoricalField)
+    assert learn_field("constant", Values.of([7] * 30)) is None
+    assert learn_field("id", Values.of([f"id {number}" for number in range(30)])) is None
+    assert learn_field("empty", Values.of([None] * 30)) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=40))
