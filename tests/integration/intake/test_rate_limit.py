@@ -44,8 +44,8 @@ def limited(organization: Callable[..., Tenant], database: Database) -> Limited:
 
 
 def call_until_refused(client: httpx.Client, headers: Headers) -> list[httpx.Response]:
-    answers = [client.get(URL, headers=headers)]
-    while answers[-1].status_code == 200:
+    answers: list[httpx.Response] = []
+    while len(answers) < 2 * CALLS and (not answers or answers[-1].status_code == 200):
         answers.append(client.get(URL, headers=headers))
     return answers
 
