@@ -2,17 +2,18 @@
 
 Every job does one UPDATE. Ours are recorded in Postgres and published, claimed, run under row-level
 security, completed with their ledger; stock Celery's and dramatiq's are only in Redis, procrastinate's in
-Postgres. Run it as ``python benchmarks/job_life.py [--rounds 3] [--tenants 4] [--json PATH]``.
+Postgres. Run it as ``python benchmarks/job_life.py [--rounds 3] [--only drain,waits] [--systems dramatiq]``.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -22,66 +23,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import psycopg
 from rich.console import Console
 from rich.table import Table
+from support.accept import batches, over_http, singles, waits
 from support.celery_system import CelerySystem
+from support.contest import Make, drain
 from support.life import LIFE, LifeSystem, ProcrastinateSystem
 from support.rivals import DramatiqSystem
-from support.system import ONE_QUEUE, System, cpu_seconds
-from support.update import ROWS, create_rows
+from support.system import ONE_QUEUE
+from support.update import create_rows
 
+from config.settings import Settings
 from ops.stack import Stack, settings_from
-from worker.submit import submit
 
 JOBS = 4_000
-HEAD, TAIL = 0.9, 0.1
-"""Measured from where this share of the jobs is left to where that is."""
-SINGLES, SINGLES_A_SECOND = 600, 200
-BATCHES, BATCH = 10, 1_000
-
-Make = Callable[[], System]
+SYSTEMS = (LIFE, "celery", "dramatiq", "procrastinate")
+PARTS = ("drain", "batches", "singles", "http", "waits")
 
 
-def drain(make: Make, pool: str, *, slots: int, workers: int) -> dict[str, float]:
-    """Drain one queue and return jobs a second and the workers' processor time a job."""
-    system = make()
-    try:
-        system.publish([("tenant", "bench.update", (n % ROWS,)) for n in range(JOBS)])
-        with system.workers(pool, slots, workers) as processes:
-            began = system.wait_until_left(int(JOBS * HEAD))
-            first, used = system.left(), cpu_seconds(processes)
-            ended = system.wait_until_left(int(JOBS * TAIL))
-            last, used = system.left(), cpu_seconds(processes) - used
-            system.wait_until_left(0)
-    finally:
-        system.close()
-    return {"jobs_a_second": (first - last) / (ended - began), "cpu_us": used / (first - last) * 1e6}
-
-
-def submissions(system: LifeSystem) -> dict[str, float]:
-    """Return how fast jobs are accepted into Postgres and Redis: in batches, and singly at a steady rate."""
-    tenant = next(iter(system.campaigns))
-    wanted = system.submissions(tenant, BATCH)
-    spans = []
-    for _ in range(BATCHES):
-        began = time.perf_counter()
-        submit(system.database, tenant, wanted, publisher=system.publisher)
-        spans.append(time.perf_counter() - began)
-    singles = []
-    began = time.perf_counter()
-    for n in range(SINGLES):
-        time.sleep(max(0.0, began + n / SINGLES_A_SECOND - time.perf_counter()))
-        asked = time.perf_counter()
-        submit(system.database, tenant, wanted[:1], publisher=system.publisher)
-        singles.append((time.perf_counter() - asked) * 1e3)
-    return {
-        "batch_jobs_a_second": BATCH / statistics.median(spans),
-        "single_p50_ms": statistics.median(singles),
-        "single_p99_ms": statistics.quantiles(singles, n=100)[98],
-    }
-
-
-def run(*, rounds: int, tenants: int) -> dict[str, Any]:
-    """Measure every system, interleaved over rounds; return the medians."""
-    found: dict[str, list[dict[str, float]]] = {}
+def run(*, rounds: int, tenants: int, only: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
+    """Measure what is asked for, on servers of its own."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         bare = {name: value for name, value in os.environ.items() if not name.startswith("GENIUS_")}
@@ -89,26 +48,51 @@ def run(*, rounds: int, tenants: int) -> dict[str, Any]:
             stack.migrate()
             os.environ.update(stack.environment())
             settings = settings_from(stack.environment())
-            redis_url = str(settings.redis_url)
             os.environ["BENCH_DATABASE"] = _rivals_database(stack)
-            ours = LifeSystem(redis_url, settings, tenants=tenants)
-            accepted = submissions(ours)
-            ours.client.flushdb()
-            ours.close()
-            contest: dict[str, tuple[Make, str, int, int]] = {
-                LIFE: (lambda: LifeSystem(redis_url, settings, tenants=tenants), "threads", 16, 2),
-                "celery": (lambda: CelerySystem(ONE_QUEUE, redis_url), "threads", 4, 2),
-                "dramatiq": (lambda: DramatiqSystem(redis_url), "prefork", 8, 1),
-                "procrastinate": (lambda: ProcrastinateSystem(redis_url), "", 16, 1),
-            }
-            for _ in range(rounds):
-                for name, (make, pool, slots, workers) in contest.items():
-                    found.setdefault(name, []).append(drain(make, pool, slots=slots, workers=workers))
-    medians = {
+            result = {"tenants": tenants, "accept": accept(settings, only)}
+            if "drain" in only:
+                result["drain"] = contest(settings, rounds=rounds, tenants=tenants, systems=systems)
+            return result
+
+
+def accept(settings: Settings, only: Sequence[str]) -> dict[str, float]:
+    """Measure how jobs are accepted and how soon they start; each part begins with an empty queue."""
+    measures: dict[str, Callable[[LifeSystem], dict[str, float]]] = {
+        "batches": batches,
+        "singles": singles,
+        "http": partial(over_http, settings=settings),
+        "waits": waits,
+    }
+    found: dict[str, float] = {}
+    for name in [name for name in measures if name in only]:
+        ours = LifeSystem(str(settings.redis_url), settings, tenants=1)
+        found |= measures[name](ours)
+        ours.client.flushdb()
+        ours.close()
+    return found
+
+
+def contest(
+    settings: Settings, *, rounds: int, tenants: int, systems: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Drain each system in turn, over rounds; return the medians."""
+    redis_url = str(settings.redis_url)
+    contestants: dict[str, tuple[Make, str, int, int]] = {
+        LIFE: (lambda: LifeSystem(redis_url, settings, tenants=tenants), "threads", 64, 2),
+        "celery": (lambda: CelerySystem(ONE_QUEUE, redis_url), "threads", 4, 2),
+        "dramatiq": (lambda: DramatiqSystem(redis_url), "prefork", 8, 1),
+        "procrastinate": (lambda: ProcrastinateSystem(redis_url), "", 16, 1),
+    }
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        for name in [name for name in contestants if name in systems]:
+            make, pool, slots, workers = contestants[name]
+            row = drain(make, pool, slots=slots, workers=workers, jobs=JOBS)
+            found.setdefault(name, []).append(row)
+    return {
         name: {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         for name, rows in found.items()
     }
-    return {"tenants": tenants, "drain": medians, "submit": accepted}
 
 
 def _rivals_database(stack: Stack) -> str:
@@ -123,20 +107,22 @@ def _rivals_database(stack: Stack) -> str:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print the medians, and ours as a multiple of each."""
+    if "drain" in result:
+        show_drain(result, console)
+    for name, value in result["accept"].items():
+        console.print(f"{name}: {value:,.1f}")
+
+
+def show_drain(result: dict[str, Any], console: Console) -> None:
+    """Print how fast each system drained."""
     table = Table(title=f"One UPDATE a job, {result['tenants']} tenants (median of rounds)")
     for title in ("system", "jobs/s", "workers' CPU us a job", "ours is"):
         table.add_column(title, justify="left" if title == "system" else "right")
-    ours = result["drain"][LIFE]["jobs_a_second"]
+    ours = result["drain"].get(LIFE, {}).get("jobs_a_second", math.nan)
     for name, row in result["drain"].items():
         rate = row["jobs_a_second"]
         table.add_row(name, f"{rate:,.0f}", f"{row['cpu_us']:,.0f}", f"{ours / rate:.2f} times")
     console.print(table)
-    accepted = result["submit"]
-    console.print(
-        f"submit: {accepted['batch_jobs_a_second']:,.0f} jobs/s in batches of {BATCH:,};"
-        f" one by one at {SINGLES_A_SECOND}/s p50 {accepted['single_p50_ms']:.1f} ms,"
-        f" p99 {accepted['single_p99_ms']:.1f} ms"
-    )
 
 
 def main() -> None:
@@ -144,9 +130,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tenants", type=int, default=4)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="that drain")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    result = run(rounds=options.rounds, tenants=options.tenants)
+    result = run(
+        rounds=options.rounds,
+        tenants=options.tenants,
+        only=options.only.split(","),
+        systems=options.systems.split(","),
+    )
     show(result, Console(width=120))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2))

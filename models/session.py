@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Any
@@ -219,12 +219,18 @@ def _run(engine: Engine, statement: sql.Composed, values: Mapping[str, Any]) -> 
         pooled.close()
 
 
+PLAIN = frozenset({str, int, float, bool, bytes, type(None), UUID, datetime, timedelta, Jsonb})
+"""Types that the driver takes as they are."""
+
+
 def _adapt(value: Any) -> Any:
     match value:
         case Enum():
             return value.value  # psycopg would send a member's name
         case Mapping():
             return Jsonb(value, dumps=orjson.dumps)
+        case list() if PLAIN.issuperset(map(type, value)):
+            return value
         case list() if any(isinstance(item, Mapping) for item in value):
             return Jsonb(value, dumps=orjson.dumps)
         case list():

@@ -29,12 +29,16 @@ class Pointer:
 
     def sign(self, secret: bytes) -> tuple[str, str, int, int, str]:
         """Return the task arguments: organization, job, attempts made, expiry, signature."""
-        signature = self.mac(secret)
-        return (str(self.organization_id), str(self.job_id), self.attempts_made, self.expires_at, signature)
+        organization, job = str(self.organization_id), str(self.job_id)
+        signature = self._mac(secret, organization, job)
+        return (organization, job, self.attempts_made, self.expires_at, signature)
 
     def mac(self, secret: bytes) -> str:
         """Return the signature, in hex."""
-        signed = f"{self.organization_id}.{self.job_id}.{self.kind}.{self.attempts_made}.{self.expires_at}"
+        return self._mac(secret, str(self.organization_id), str(self.job_id))
+
+    def _mac(self, secret: bytes, organization: str, job: str) -> str:
+        signed = f"{organization}.{job}.{self.kind}.{self.attempts_made}.{self.expires_at}"
         return hmac.digest(secret, signed.encode(), hashlib.sha256).hex()
 
     @property

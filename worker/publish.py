@@ -81,9 +81,13 @@ class Publisher:
             BrokerAwayError: Redis is away or refused; nothing is known of what it took.
         """
         new = 0
+        waiting = sorted(jobs, key=attrgetter("lane"))
+        terms = {id(job.terms): job.terms for job in waiting}
+        settings = {key: queue_settings(plan).to_json() for key, plan in terms.items()}
         with self._broker() as client:
-            for lane, group in groupby(sorted(jobs, key=attrgetter("lane")), key=attrgetter("lane")):
-                placed = FairQueue(client, lane).enqueue([self._entry(job) for job in group])
+            for lane, group in groupby(waiting, key=attrgetter("lane")):
+                entries = [self._entry(job, settings=settings[id(job.terms)]) for job in group]
+                placed = FairQueue(client, lane).enqueue(entries)
                 new += sum(place is not Placed.DUPLICATE for place in placed)
         return new
 
@@ -128,7 +132,7 @@ class Publisher:
             self._resting_until = time.monotonic() + BROKER_REST_S
             raise BrokerAwayError(type(error).__name__) from error
 
-    def _entry(self, job: Waiting) -> Entry:
+    def _entry(self, job: Waiting, *, settings: str) -> Entry:
         pointer = make_pointer(
             job.organization_id,
             job.job_id,
@@ -137,20 +141,20 @@ class Publisher:
             due_at=job.due_at,
         )
         arguments = pointer.sign(self._secret)
-        tenant = str(job.organization_id)
+        tenant, message_id = arguments[0], job.message_id
         # The last argument is the signature: it stands in no representation that logs and Flower show.
         headers = {"tenant": tenant, "argsrepr": repr(arguments[:-1])}
         return Entry(
-            job=job.message_id,
+            job=message_id,
             message=task_message(
-                job.lane, job.kind, task_id=job.message_id, args=list(arguments), headers=headers
+                job.lane, job.kind, task_id=message_id, args=list(arguments), headers=headers
             ),
             tenant=tenant,
             kind=job.kind,
             due=job.due_at,
             head_start=PRIORITY_STEP * job.priority,
             must=True,  # it is recorded: the backlog was looked at before
-            settings=queue_settings(job.terms).to_json(),
+            settings=settings,
         )
 
     def generation(self) -> str:

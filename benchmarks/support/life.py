@@ -82,8 +82,8 @@ class LifeSystem(System):
         ]
 
     def worker_environment(self) -> Mapping[str, str]:
-        """Give each thread a connection, and log no success."""
-        return {"GENIUS_DATABASE_POOL_SIZE": "16", "GENIUS_LOG_LEVEL": "WARNING"}
+        """Give each group of jobs a connection, and log no success."""
+        return {"GENIUS_DATABASE_POOL_SIZE": "8", "GENIUS_LOG_LEVEL": "WARNING"}
 
     def close(self) -> None:
         """Let go of the connections."""
