@@ -19,7 +19,14 @@ from models.analytics import AnalyticsEvent, AnalyticsEventKey
 from models.base import Xid8
 from models.organization import Organization
 from tasks.analytics_calendar import Calendar, days_of
-from tasks.analytics_counting import Watermark, lock_watermark, mark_again, rebuild_days, recount_quarters
+from tasks.analytics_counting import (
+    Watermark,
+    lock_watermark,
+    mark_again,
+    quarter_of,
+    rebuild_days,
+    recount_quarters,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def _remove(
     if not places:
         return []
     event = AnalyticsEvent
-    quarter = func.date_bin("15 minutes", event.occurred_at, "epoch")
+    quarter = quarter_of(event.occurred_at)
     statement = (
         delete(event)
         .where(event.organization_id == organization_id, tuple_(event.id, event.occurred_at).in_(places))

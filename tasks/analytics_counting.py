@@ -6,9 +6,24 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, DateTime, Row, Text, bindparam, cast, delete, func, select, text, update
+from sqlalchemy import (
+    Date,
+    DateTime,
+    Interval,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement, SQLColumnExpression
 
 from models.analytics import AnalyticsDay, AnalyticsWatermark, Dimension
 from models.base import Xid8
@@ -19,6 +34,7 @@ ROLLUP_NAME = "quarter_hours"
 DAYS_AT_ONCE = 7
 """Days whose visitors are in memory together when days are made anew."""
 
+_EPOCH = cast(literal("epoch"), DateTime(timezone=True))
 _SCOPES = {"dimensions": list(Dimension), "namings": [True, False], "only_name": None}
 _CALENDAR = (
     bindparam("days", type_=ARRAY(Date)),
@@ -52,6 +68,11 @@ ADD_VISITORS = text("""
     WHERE kept.organization_id = :organization_id AND kept.dimension = gained.dimension
       AND kept.day = gained.day AND kept.name = gained.name AND kept.member = gained.member
 """)
+
+
+def quarter_of(moment: SQLColumnExpression[datetime]) -> ColumnElement[datetime]:
+    """Return the start of the quarter of an hour (UTC) that holds *moment*."""
+    return func.date_bin(cast(literal("15 minutes"), Interval), moment, _EPOCH, type_=DateTime(timezone=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,9 +153,9 @@ class AnalyticsQuery(Payload):
     breakdown: Literal["name", "campaign", "channel", "post"] | None = None
     name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
     """Only events of this name."""
-    compare: StrictBool = False
-    """Also the as many periods before `first`."""
-    limit: Annotated[StrictInt, Field(ge=1, le=1_000)] = 100
+    compare: bool = False
+    """Also as many periods before `first`."""
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     """Members of the breakdown, those with the most."""
 
     @model_validator(mode="after")

@@ -31,6 +31,8 @@ def upgrade() -> None:
     _create_visitors()
     _create_days()
     run_file("analytics_rollup.sql")
+    run_file("analytics_reading.sql")
+    run_file("analytics_months.sql")
 
 
 def downgrade() -> None:

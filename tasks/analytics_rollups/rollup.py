@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, Interval, cast, delete, func, literal, select
+from sqlalchemy import cast, delete, func, select
 from sqlalchemy.orm import Session
-from sqlalchemy.sql import ColumnElement, SQLColumnExpression
 
 from models.analytics import AnalyticsBucket, AnalyticsDay, AnalyticsEvent
 from models.base import Xid8
@@ -16,11 +15,10 @@ from tasks.analytics_counting import (
     advance_days,
     lock_watermark,
     move_watermark,
+    quarter_of,
     rebuild_days,
     recount_quarters,
 )
-
-_EPOCH = cast(literal("epoch"), DateTime(timezone=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +82,6 @@ def zone_of(session: Session, organization_id: UUID) -> str:
     """Return the organization's zone."""
     statement = select(Organization.time_zone).where(Organization.organization_id == organization_id)
     return session.execute(statement).scalar_one()
-
-
-def quarter_of(moment: SQLColumnExpression[datetime]) -> ColumnElement[datetime]:
-    """Return the start of the 15-minute UTC bucket that holds *moment*."""
-    return func.date_bin(cast(literal("15 minutes"), Interval), moment, _EPOCH, type_=DateTime(timezone=True))
 
 
 def _dirty_quarters(session: Session, organization_id: UUID, since: int, until: int) -> list[datetime]:
