@@ -1,5 +1,6 @@
 """Run the plain app's workers as processes, and talk to them."""
 
+import gc
 import json
 import os
 import signal
@@ -184,5 +185,9 @@ class PlainApp:
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.kill()
+        gc.collect()  # a result unsubscribes when it goes, while its server is still there
+        backend: Any = self.app.backend
+        backend.result_consumer.stop()
+        backend.client.connection_pool.disconnect()
         self.app.close()
         self.broker.close()
