@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, configure_mappers
 from uuid_utils.compat import uuid7
 
+from models.registry import load_tables
 from models.session import get_database, tenant_session
 from models.social import SocialAccount, SocialPost
 from tasks.catalog import PUBLISH_POST
@@ -96,6 +97,7 @@ def attempt(arguments: list[Any], point: Point) -> int:
 
 def warm_up() -> None:
     """Do once what every process would do first; connections are each process's own."""
+    load_tables()
     configure_mappers()
     http.client()
     with tenant_session(get_database(), uuid7()) as session:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,6 +167,7 @@ def running(directory: Path, **settings: str) -> Iterator[Server]:
         with httpx.Client(base_url=url, timeout=60) as http:
             yield Server(url, http)
     finally:
+        sys.stderr.write(child.log_tail())
         child.kill()
 
 

@@ -177,7 +177,10 @@ def test_a_hundred_posts_are_published_once_at_each_point(
             heads = pending(database, tenant)
             first = [(heads[line.jobs[number]], line.point) for line in lines]
             codes = run_all(crew, first)
-            assert sorted(codes) == sorted(-9 if point.kills else 0 for _, point in first)
+            waiting = pending(database, tenant).values()
+            assert sorted(codes) == sorted(-9 if point.kills else 0 for _, point in first), {
+                str(job.error) for job in waiting
+            }
             wait_until(nothing_is_leased, timeout=10)
             again = pending(database, tenant)
             assert set(run_all(crew, [(again[job.id], Point.NONE) for job, _ in first])) == {0}

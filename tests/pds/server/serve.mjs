@@ -28,6 +28,10 @@ Object.defineProperty(limiter, 'RateLimiterMemory', {
   },
 })
 
+// An upload that is cut off in the middle is an error that nobody catches (`aborted`) and ends the process. Where
+// it is run for real a supervisor starts it again; here it goes on.
+process.on('uncaughtException', (error) => console.error('uncaught:', error))
+
 await PlcServer.create({ db: Database.mock(), port: Number(process.env.PLC_PORT) }).start()
 const environment = readEnv()
 const pds = await PDS.create(envToCfg(environment), envToSecrets(environment))
