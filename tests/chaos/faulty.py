@@ -49,7 +49,16 @@ STATEMENTS = {
 COMMANDS = {load("enqueue").sha.encode(): "publish", b'"ack"': "acknowledge"}
 """What a command to Redis contains: the script that publishes, or how a lease ends."""
 PRELOADED = {
-    "celery": ("celery.bin.celery", "worker.app", "worker.scheduler", "tests.support.kinds"),
+    "celery": (
+        *("celery.bin.celery", "celery.beat", "worker.app", "worker.scheduler", "tests.support.kinds"),
+        *(
+            "tasks.social_posting.job",
+            "tasks.lead_scoring",
+            "tasks.reporting",
+            "tasks.alerting",
+            "tasks.recurring",
+        ),
+    ),
     "uvicorn": ("uvicorn", "tests.chaos.intake"),
 }
 """What each program imports anyway."""
