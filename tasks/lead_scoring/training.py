@@ -48,7 +48,7 @@ class Material:
 def train_model(job: OutsideJob, payload: TrainModel) -> Completion:  # noqa: ARG001 - a training has no options
     """Train the organization's model; without one, or a better one, scoring goes on as it was.
 
-    It learns between two short transactions: a long computation within one would keep Postgres from tidying up.
+    It learns between two short transactions: Postgres ends one that stands idle for long.
     """
     organization_id = job.claim.organization_id
     with job.transaction() as session:
