@@ -18,6 +18,8 @@ from tasks.catalog import RELAY_TICK, RETENTION
 from tasks.payloads import Nothing
 from tasks.quota_accounting.store import expire_holds
 from tasks.quota_accounting.worker_time import book, read_charges
+from tasks.social_posting.account import encrypt_anew
+from tasks.vault import get_vault
 from worker.context import Completion, DatabaseJob, OutsideJob
 from worker.job import runs
 from worker.publish import get_publisher
@@ -82,7 +84,10 @@ def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - 
     }
     booked = 0 if charged is None else book(session, tenant, charged, source=job.claim.job_id)
     expired = expire_holds(session, organization_id)
-    return Completion(removed | {"worker_seconds": booked, "expired_holds": expired})
+    tokens = {}
+    if get_settings().retired_credential_secrets:
+        tokens = {"tokens_encrypted_anew": encrypt_anew(session, get_vault())}
+    return Completion(removed | {"worker_seconds": booked, "expired_holds": expired} | tokens)
 
 
 def now_of(session: Session) -> datetime:
