@@ -1,147 +1,41 @@
-"""Deliveries reach a real receiver over TLS and a real mail server, or give up where everyone can see it."""
+"""Webhooks reach a real receiver over TLS, or give up where everyone can see it; none enters our network."""
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from sqlalchemy import select, update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from uuid_utils.compat import uuid7
 
 from config.settings import Settings, get_settings
 from models.alert import (
-    AlertDelivery,
-    DeliveryAttempt,
-    DeliveryEvent,
-    EmailRecipient,
-    ReceiverMixin,
     WebhookEndpoint,
 )
 from models.job import Job
 from models.organization import Tenant
 from models.session import Database, tenant_session
 from models.social import SocialAccount
-from tasks.alert_delivery import body_of, record_delivery
 from tasks.alerting import webhook
-from tasks.alerting.deliver import deliver
 from tasks.catalog import DELIVER_ALERT, EVALUATE_ALERTS
-from tasks.report_payloads import DeliverAlert, EvaluateAlerts
+from tasks.report_payloads import EvaluateAlerts
 from tasks.signature import new_secret
 from tasks.vault import Place, get_vault
-from tests.integration.families.receiver import (
-    Certificate,
+from tests.integration.alerting.desk import Desk
+from tests.integration.alerting.receiver import (
     Receiver,
     certify,
-    receiving,
-    server_context,
 )
 from tests.support.service import Services
 from tests.support.wait import wait_until
-from worker.context import Claim, Completion, JobError, OutsideJob, PermanentJobError
+from worker.context import JobError, PermanentJobError
 from worker.publish import Publisher
 from worker.submit import Submission, submit
 
 Organize = Callable[..., Tenant]
-
-HEBREW, COOK = "\u05de\u05d0\u05e4\u05d9\u05d9\u05d4", "\U0001f469\U0001f3fd\u200d\U0001f373"
-HOSTILE = f"<script>alert(1)</script>\r\nBcc: everyone@example.org \u202e{HEBREW} {COOK}"
-AT = datetime(2026, 10, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Certificate:
-    return certify(tmp_path)
-
-
-@pytest.fixture
-def environment(environment: dict[str, str], certificate: Certificate) -> dict[str, str]:
-    return environment | {
-        "GENIUS_WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",
-        "SSL_CERT_FILE": str(certificate.file),
-    }
-
-
-@pytest.fixture(autouse=True)
-def caches(settings: Settings) -> Iterator[None]:
-    for cached in (webhook._tls, get_vault):  # noqa: SLF001 - each test trusts its own authority
-        cached.cache_clear()
-    yield
-    for cached in (webhook._tls, get_vault):  # noqa: SLF001 - see above
-        cached.cache_clear()
-
-
-@pytest.fixture
-def receiver(certificate: Certificate) -> Iterator[Receiver]:
-    with receiving(certificate) as receiver:
-        yield receiver
-
-
-class Desk:
-    """Records deliveries of one tenant and runs attempts at them, as a worker does."""
-
-    def __init__(self, database: Database, tenant: Tenant) -> None:
-        self.database = database
-        self.tenant = tenant
-        self._own = tenant.organization_id
-
-    def endpoint(self, url: str) -> tuple[WebhookEndpoint, str]:
-        row, secret = WebhookEndpoint(organization_id=self._own, id=uuid7(), url=url), new_secret()
-        row.secret_encrypted = get_vault().encrypt(
-            secret, Place(self._own, "webhook_endpoints", "secret_encrypted", row.id)
-        )
-        return self._keep(row), secret
-
-    def recipient(self, email: str = "Ann@example.org") -> EmailRecipient:
-        return self._keep(EmailRecipient(organization_id=self._own, email=email, email_norm=email.lower()))
-
-    def _keep(self, row: Any) -> Any:
-        with tenant_session(self.database, self._own) as session:
-            session.add(row)
-        return row
-
-    def record(self, to: ReceiverMixin, title: str = "posts_month has reached 80 %") -> UUID:
-        evidence = [{"metric": "posts_month", "value": 240, "comparison": ">=", "threshold": 240}]
-        body = body_of(DeliveryEvent.RAISED, AT, {"title": title, "evidence": evidence})
-        with tenant_session(self.database, self._own) as session:
-            return record_delivery(session, to, DeliveryEvent.RAISED, body, alert_id=None)
-
-    def attempt(self, delivery_id: UUID, number: int = 1) -> Completion:
-        claim = Claim(
-            organization_id=self._own,
-            job_id=uuid7(),
-            kind=DELIVER_ALERT.name,
-            attempt=number,
-            max_attempts=DELIVER_ALERT.max_attempts,
-            payload={},
-            created_at=AT,
-        )
-        job = OutsideJob(claim, partial(tenant_session, self.database, self._own), lambda: None)
-        return deliver(job, DeliverAlert(delivery_id=delivery_id))
-
-    def find(self, delivery_id: UUID) -> AlertDelivery:
-        with tenant_session(self.database, self._own) as session:
-            return session.scalars(select(AlertDelivery).where(AlertDelivery.id == delivery_id)).one()
-
-    def log(self, delivery_id: UUID) -> list[tuple[int, int | None]]:
-        """Return number and status of each attempt."""
-        query = select(DeliveryAttempt).where(DeliveryAttempt.delivery_id == delivery_id)
-        with tenant_session(self.database, self._own) as session:
-            return [(row.attempt, row.status) for row in session.scalars(query.order_by(DeliveryAttempt.id))]
-
-
-@pytest.fixture
-def desk(database: Database, organization: Organize) -> Desk:
-    return Desk(database, organization())
 
 
 def test_a_receiver_verifies_what_it_gets_and_refuses_it_altered_or_late(
@@ -293,112 +187,6 @@ def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
     with pytest.raises(JobError, match="CERTIFICATE_VERIFY_FAILED"):
         desk.attempt(desk.record(endpoint))
     assert receiver.calls == []
-
-
-class Letterbox:
-    """Keeps what a mail server takes; answers otherwise when told to."""
-
-    def __init__(self) -> None:
-        self.letters: list[EmailMessage] = []
-        self.to: list[list[str]] = []
-        self.answers: list[str] = []
-
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        if self.answers:
-            return self.answers.pop(0)
-        assert isinstance(envelope.content, bytes)
-        letter = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(letter, EmailMessage)
-        self.letters.append(letter)
-        self.to.append(envelope.rcpt_tos)
-        return "250 taken"
-
-
-def sign_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-    return AuthResult(success=(data.login, data.password) == (b"genius", b"secret"))
-
-
-@pytest.fixture
-def letterbox(
-    settings: Settings, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Letterbox]:
-    """A mail server that takes letters only from whom it knows, and only over TLS."""
-    box = Letterbox()
-    server = Controller(
-        box,
-        hostname="127.0.0.1",
-        port=0,
-        tls_context=server_context(certificate),
-        require_starttls=True,
-        authenticator=sign_in,
-        auth_required=True,
-    )
-    server.port = free_port_of()
-    server.start()
-    try:
-        for name, value in {
-            "HOST": "localhost",
-            "PORT": str(server.port),
-            "USERNAME": "genius",
-            "PASSWORD": "secret",
-        }.items():
-            monkeypatch.setenv(f"GENIUS_SMTP_{name}", value)
-        monkeypatch.setenv("GENIUS_MAIL_FROM", "Marketing Genius <alerts@genius.example>")
-        get_settings.cache_clear()
-        yield box
-    finally:
-        server.stop()
-
-
-def free_port_of() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def test_a_mail_server_takes_the_alert(desk: Desk, letterbox: Letterbox) -> None:
-    delivery_id = desk.record(desk.recipient(), HOSTILE)
-    assert desk.attempt(delivery_id).result == {"delivered": True, "status": 250}
-    [letter] = letterbox.letters
-    assert letterbox.to == [["Ann@example.org"]]
-    assert letter["Message-ID"] == f"<{delivery_id}@genius.example>"
-    assert (letter["To"], letter["Bcc"], letter["Auto-Submitted"]) == (
-        "Ann@example.org",
-        None,
-        "auto-generated",
-    )
-    assert letter["Subject"] == f"Alert: <script>alert(1)</script> Bcc: everyone@example.org {HEBREW} {COOK}"
-    plain, page = letter.get_body(("plain",)), letter.get_body(("html",))
-    assert plain is not None
-    assert page is not None
-    assert "- posts_month: 240 (>= 240)" in plain.get_content()
-    assert "&lt;script&gt;" in page.get_content()
-    assert "<script" not in page.get_content()
-    assert "\u202e" not in page.get_content() + plain.get_content()
-
-
-def test_a_mail_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(
-    desk: Desk, letterbox: Letterbox
-) -> None:
-    recipient = desk.recipient()
-    busy, refused = desk.record(recipient), desk.record(recipient)
-    letterbox.answers = ["451 later", "554 never"]
-    with pytest.raises(JobError, match="451 later") as error:
-        desk.attempt(busy)
-    assert not isinstance(error.value, PermanentJobError)
-    with pytest.raises(PermanentJobError, match="554 never"):
-        desk.attempt(refused)
-    desk.attempt(busy, 2)
-    assert desk.log(busy) == [(1, 451), (2, 250)]
-    assert [desk.find(one).state for one in (busy, refused)] == ["delivered", "failed"]
-
-
-def test_without_a_mail_server_the_delivery_says_so(desk: Desk) -> None:
-    delivery_id = desk.record(desk.recipient())
-    with pytest.raises(PermanentJobError, match="GENIUS_SMTP_HOST"):
-        desk.attempt(delivery_id)
-    assert desk.find(delivery_id).state == "failed"
 
 
 def test_a_worker_finds_the_alert_and_delivers_it_by_itself(
