@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from intake.auth import Caller, allowed
 from intake.body import body_of
@@ -84,6 +85,6 @@ def erase(
     ) as session:
         done = erase_visitors(session, caller.tenant.organization_id, erasure.visitors)
         # How many, not whom: the log outlives what was forgotten.
-        detail = {"visitors": len(erasure.visitors), "events": done.events}
-        session.execute(select(func.app.audit("analytics.erased", None, detail)))
+        detail = literal({"visitors": len(erasure.visitors), "events": done.events}, JSONB())
+        session.execute(select(func.app.audit("analytics.erased", cast(None, Text), detail)))
         return ErasedView.model_validate(done)
