@@ -157,6 +157,18 @@ def test_another_zone_is_read_and_rolled_up_without_raw_events(
         assert read(database, tenant, zone) == by_hand(events, zone)
 
 
+def test_a_visitor_of_the_last_microsecond_belongs_to_the_day_that_ends(
+    database: Database, organization: Organize
+) -> None:
+    tenant = organization()
+    midnight = START + timedelta(hours=18, minutes=15)  # in Kathmandu
+    moments = [midnight - timedelta(microseconds=1), midnight]
+    events = [EventBody(name="view", visitor=str(moment), occurred_at=moment) for moment in moments]
+    record(database, tenant, events)
+    do_pass(database, tenant)
+    assert read(database, tenant, "Asia/Kathmandu") == by_hand(events, "Asia/Kathmandu")
+
+
 def test_new_events_and_another_zone_in_one_pass(database: Database, organization: Organize) -> None:
     tenant, events = organization(), some_events(3, 400)
     record(database, tenant, events[:200])
