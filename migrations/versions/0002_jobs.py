@@ -13,13 +13,15 @@ from migrations.script import run_file
 revision = "0002"
 down_revision = "0001"
 
+SCRIPTS = ("history", "jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_brief", "jobs_end", "relay")
+
 
 def upgrade() -> None:
     _create_jobs()
     _create_side_tables()
     _create_waits()
     _create_quota()
-    for script in ("history", "jobs_policies", "quota", "jobs_submit", "jobs_run", "jobs_brief", "jobs_end", "relay"):
+    for script in SCRIPTS:
         run_file(f"{script}.sql")
 
 
