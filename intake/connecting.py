@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from config.settings import Settings
 from intake.allowance import make_room
 from intake.auth import Caller
 from intake.post_body import refuse_fields
@@ -47,6 +48,17 @@ MOST_AWAY = 100
 """People of one organization who may be away at platforms at once."""
 
 
+def check_server(server: str | None, settings: Settings) -> None:
+    """Refuse a server that is neither https nor trusted; whether it is public is looked at with each call.
+
+    Raises:
+        InvalidRequestError: It is.
+    """
+    if server is None or server.startswith("https://") or server in settings.trusted_servers:
+        return
+    raise refuse_fields(("server_url", "must be an https address"))
+
+
 class Connector:
     """Connects accounts for one caller within one request."""
 
@@ -55,12 +67,14 @@ class Connector:
         self._organization_id = caller.tenant.organization_id
         self._database = request.app.state.database
         self._vault: Vault = request.app.state.vault
-        self._redirect_urls: Sequence[str] = request.app.state.settings.social_redirect_urls
+        self._settings: Settings = request.app.state.settings
+        self._redirect_urls = self._settings.social_redirect_urls
 
     def begin(
         self, platform: PlatformName, server: str | None, *, account_id: UUID | None, redirect_url: str | None
     ) -> tuple[Departure, str]:
         """Return where to send the owner, and the state by which they are known when they come back."""
+        check_server(server, self._settings)
         back = self._redirect(redirect_url)
         with _told("platform"):
             oauth = oauth_of(platform, server)
@@ -112,6 +126,7 @@ class Connector:
         account_id: UUID | None,
     ) -> list[AccountView]:
         """Trade an app password for tokens, and connect the account."""
+        check_server(server, self._settings)
         with _told("password"):
             tokens = with_app_password(platform, server, handle=handle, password=password)
             found = identities(platform, server, tokens)
@@ -121,6 +136,7 @@ class Connector:
         self, platform: PlatformName, server: str | None, identity: Identity, tokens: Tokens
     ) -> AccountView:
         """Connect an account with tokens that the caller has."""
+        check_server(server, self._settings)
         with self._session() as session:
             row = self._new(session, platform, server, identity)
             store_tokens(self._vault, row, tokens)
