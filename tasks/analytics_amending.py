@@ -7,7 +7,6 @@ answer in between shows what is gone.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Text, bindparam, cast, delete, func, select, tuple_
@@ -107,7 +106,7 @@ def _known(
 
 def _remove(
     session: Session, organization_id: UUID, places: Sequence[tuple[UUID, datetime]]
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row[UUID, datetime, str | None, int, datetime]]:
     if not places:
         return []
     event = AnalyticsEvent
