@@ -220,8 +220,8 @@ class _Array(UserDefinedType[Iterable[Any]]):
     def get_col_spec(self, **_: Any) -> str:
         return f"{self.element}[]"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Iterable[Any]], str]:  # noqa: ARG002 (SQLAlchemy's signature)
-        return lambda values: "{" + ",".join(map(str, values)) + "}"
+    def bind_processor(self, dialect: Dialect) -> Callable[[Iterable[Any] | None], str | None]:  # noqa: ARG002
+        return lambda values: None if values is None else "{" + ",".join(map(str, values)) + "}"
 
 
 def _ids(ids: Sequence[str]) -> BindParameter[Any]:
