@@ -52,7 +52,7 @@ from worker.submit import Submission, submit
 SHORT = {"GENIUS_LEASE_TIME": "1.5", "GENIUS_RELAY_INTERVAL": "0.2"}
 WITHIN_S = 30.0
 MOST_SUBMISSIONS = 500
-SLOTS = {Mode.KILLED: "4", Mode.DISCONNECTED: "4", Mode.STOPPED: "10"}
+SLOTS = {Mode.KILLED: "4", Mode.DISCONNECTED: "4", Mode.STOPPED: "16"}
 """Of a worker: some stay free while others stand still."""
 RETRIES = 5
 """A process that lost Redis leaves publishing to the relay for a second: a later attempt meets the fault."""
