@@ -166,7 +166,7 @@ class Quota:
         """
         really = None if quantity is None else _amount(quantity)
         found = self._run(
-            func.app.commit_quota(self._tenant.organization_id, holder, meter, cast(really, BigInteger))
+            func.app.commit_hold(self._tenant.organization_id, holder, meter, cast(really, BigInteger))
         )
         if found not in {ReservationState.HELD, ReservationState.COMMITTED}:
             raise HoldLapsedError(holder, meter)

@@ -84,7 +84,7 @@ END $$;
 -- Turns what *holder* holds of a meter into use: *really*, or all of it. Answers in which state it was found: `held`
 -- means that it counts now, `committed` that it did before; NULL or anything else, that nothing is held any more.
 -- Raises GQ002 when more was used than is held.
-CREATE FUNCTION app.commit_quota(tenant uuid, holder uuid, of_meter text, really bigint) RETURNS text
+CREATE FUNCTION app.commit_hold(tenant uuid, holder uuid, of_meter text, really bigint) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     hold public.quota_reservations;
