@@ -23,6 +23,7 @@ LAG = {
     "oldest_due_schedule": "How long ago the first of these moments was, in seconds.",
     "stale_holds": "Quota held by jobs that have ended.",
     "missing": "Waiting jobs that the queue had lost when all were offered to it the last time.",
+    "quota_drift": "By how much quota differed from its ledger and holds when it was mended.",
     "rebuilding": "1 while a queue that was lost is being filled.",
 }
 

@@ -5,7 +5,7 @@
 SELECT app.protect('public.quota_periods'), app.protect('public.quota_reservations'),
     app.protect('public.worker_time_marks', ARRAY['select', 'insert', 'update']),
     app.protect('public.usage_alerts', ARRAY['select', 'insert']);
-SELECT app.protect_relay('public.quota_reservations', ARRAY['organization_id', 'job_id', 'state']);
+SELECT app.protect_relay('public.quota_reservations', ARRAY['organization_id', 'job_id', 'state', 'expires_at']);
 SELECT app.protect_relay('public.quota_periods', ARRAY['organization_id', 'meter', 'period_start', 'drift']);
 
 -- Sees that the period of a meter is there. One that was cut short by another zone or another anchor hands what it has

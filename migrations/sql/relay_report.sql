@@ -20,7 +20,9 @@ CREATE FUNCTION app.relay_lag(
     OUT unpublished bigint, OUT oldest_unpublished interval, OUT lapsed bigint, OUT oldest_lapsed interval,
     OUT expired bigint, OUT due_schedules bigint, OUT oldest_due_schedule interval, OUT stale_holds bigint,
     OUT missing bigint, OUT rebuilding boolean
-) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
     SELECT
         (SELECT count(*) FROM (
             SELECT FROM public.outbox AS box
@@ -38,23 +40,27 @@ CREATE FUNCTION app.relay_lag(
             WHERE NOT paused AND next_nominal < clock_timestamp()),
         (SELECT count(*) FROM (
             SELECT FROM public.quota_reservations AS hold
-            WHERE hold.state = 'held' AND NOT EXISTS (
+            WHERE hold.state = 'held' AND coalesce(hold.expires_at < clock_timestamp(), true) AND NOT EXISTS (
                 SELECT FROM public.jobs AS job
                 WHERE job.organization_id = hold.organization_id AND job.id = hold.job_id
                   AND job.state IN ('scheduled', 'queued', 'running'))
             LIMIT 100000) AS few),
         state.missing, state.rebuilding IS NOT NULL
-    FROM app.relay_state AS state
-$$;
+    INTO unpublished, oldest_unpublished, lapsed, oldest_lapsed, expired, due_schedules, oldest_due_schedule, stale_holds,
+        missing, rebuilding
+    FROM app.relay_state AS state;
+END $$;
 
--- Writes down how far the relay is behind now.
-CREATE FUNCTION app.measure_lag() RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+-- Writes down how far the relay is behind now, and by how much quota had drifted when it was mended.
+CREATE FUNCTION app.measure_lag() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     UPDATE app.relay_state SET measured_at = clock_timestamp(), lag = (
         SELECT jsonb_object_agg(item.key, CASE
             WHEN item.key LIKE 'oldest%' THEN to_jsonb(coalesce(extract(epoch FROM (item.value #>> '{}')::interval), 0))
             ELSE item.value END)
-        FROM app.relay_lag() AS behind, jsonb_each(to_jsonb(behind)) AS item)
-$$;
+        FROM app.relay_lag() AS behind, jsonb_each(to_jsonb(behind)) AS item
+    ) || jsonb_build_object('quota_drift', (SELECT coalesce(sum(abs(told.drift)), 0) FROM app.quota_drift() AS told));
+END $$;
 
 -- Writes down that a beat has done a pass, and what it did: numbers by name. Losing this commit loses some of a count.
 CREATE FUNCTION app.note_pass(beat text, done jsonb) RETURNS void
