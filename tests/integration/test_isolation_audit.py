@@ -14,6 +14,9 @@ from models.user import User
 from ops.stack import Stack
 from tests.support.attack import Raw, Site, bind, two_tenants
 
+ENTRIES = 7
+"""What making the rows of one tenant records."""
+
 
 @pytest.fixture
 def site(stack: Stack, template: str) -> Iterator[Site]:
@@ -35,11 +38,13 @@ def first_broken(site: Site, connection: Raw) -> int | None:
 
 def test_changes_of_audited_tables_are_recorded_by_the_database(site: Site) -> None:
     assert sorted(actions(site)) == [
+        "email_recipients.insert",
         "organizations.insert",
         "settings.insert",
         "social_accounts.insert",
         "subscriptions.insert",
         "users.insert",
+        "webhook_endpoints.insert",
     ]
     with tenant_session(site.database, site.mine) as session:
         session.execute(update(User).values(role="admin"))
@@ -96,7 +101,7 @@ def test_writers_at_once_make_one_chain_without_a_gap(site: Site) -> None:
         list(threads.map(rename, range(20)))
 
     entries = sorted(site.rows("audit_log", site.mine), key=lambda entry: entry["position"])
-    assert [entry["position"] for entry in entries] == list(range(1, 26))
+    assert [entry["position"] for entry in entries] == list(range(1, ENTRIES + 21))
     assert all(later["previous_hash"] == earlier["hash"] for earlier, later in pairwise(entries))
     with site.raw() as connection:
         assert first_broken(site, connection) is None
@@ -108,9 +113,11 @@ TAMPERING = {
     "UPDATE audit_log SET detail = '{}' WHERE position = 4": 4,
     "DELETE FROM audit_log WHERE position = 1": 1,
     "DELETE FROM audit_log WHERE position = 3": 3,
-    "DELETE FROM audit_log WHERE position = 5": 5,
-    "DELETE FROM audit_log": 5,
-    "DELETE FROM audit_log WHERE position = 5; UPDATE audit_heads SET position = 4": 4,
+    f"DELETE FROM audit_log WHERE position = {ENTRIES}": ENTRIES,
+    "DELETE FROM audit_log": ENTRIES,
+    f"DELETE FROM audit_log WHERE position = {ENTRIES}; UPDATE audit_heads SET position = {ENTRIES - 1}": (
+        ENTRIES - 1
+    ),
 }
 
 

@@ -175,7 +175,7 @@ def _report_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
         },
         "webhook_endpoints": {
             "id": ids["endpoint"],
-            "url": "https://example.org/hook",
+            "url": "https://hooks.example.net/in",
             "secret_encrypted": b"\x00",
         },
         "email_recipients": {
