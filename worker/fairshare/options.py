@@ -39,7 +39,7 @@ class Options:
     max_backlog: int | None = None
     batch_size: int = 128
     """Messages in one round trip at most."""
-    lookahead_ms: float = 5
+    lookahead_ms: float = 8
     """Short jobs are fetched ahead for this long a time; what waits longer is given back."""
 
     @classmethod
