@@ -12,7 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -184,10 +184,12 @@ def main() -> None:
         "--quick", action="store_true", help="one workload, a smaller flood: about 20 seconds"
     )
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--job-ms", type=float, default=5, help="how long a small tenant's job runs")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     workloads = [QUICK] if options.quick else [WORKLOADS[name] for name in options.workloads.split(",")]
+    workloads = [replace(workload, job_seconds=options.job_ms / 1000) for workload in workloads]
     console = Console(width=140)
     results = []
     with redis_server(options.redis_url) as redis_url:

@@ -56,6 +56,7 @@ class Channel(TemporaryQueues):
         self._idle_until: float | None = None
         self._no_ack: set[str] = set()
         self._average = 0.0
+        self._handed_over = 0.0
         self._ack_client: Redis | None = None
         self._lanes: dict[str, FairQueue] = {}
         super().__init__(*args, **kwargs)
@@ -208,9 +209,12 @@ class Channel(TemporaryQueues):
         if window is None:
             return self.options.batch_size - len(self._buffer)
         ahead = self._ahead()
-        if window == 0 or len(self._buffer) > ahead // 2:
+        if window == 0 and monotonic() - self._handed_over > self.options.lookahead_ms / 1000:
+            return 0  # whatever runs now is longer than what ran before
+        slots: int = self.qos.prefetch_count
+        if len(self._buffer) > max(ahead // 2, min(ahead, slots) - 1):
             return 0
-        return window + ahead - len(self._buffer)
+        return max(0, window + ahead - len(self._buffer))
 
     def _ahead(self) -> int:
         """How many jobs begin within the lookahead, if they run as long as the last ones did."""
@@ -218,7 +222,7 @@ class Channel(TemporaryQueues):
             return 0
         slots: int = self.qos.prefetch_count or 1
         count = int(slots * self.options.lookahead_ms / 1000 / self._average)
-        return min(self.options.batch_size, count) if count > 1 else 0
+        return min(self.options.batch_size, max(count, slots)) if count > 1 else 0
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - Kombu's signature
         connection = self.client.connection
@@ -286,6 +290,7 @@ class Channel(TemporaryQueues):
         if not self._in_poll and self._wanted() > 0:
             self.connection.cycle.ask(self)  # so that more is there when the rest is handed over
         tag, job = self._buffer.popleft()
+        self._handed_over = monotonic()
         if self.keeper.begin(tag):
             self._deliver_one(tag, job)
 
