@@ -44,7 +44,7 @@ def test_a_worker_stops_warmly_and_finishes_what_runs(plain_app: PlainApp, pool:
 def test_what_ran_when_a_worker_was_stopped_cold_runs_elsewhere(plain_app: PlainApp) -> None:
     stopped = plain_app.worker("prefork", 2, PLAIN_LEASE_MS="1000")
     for i in range(6):
-        plain_app.take_effect(f"a/{i}", 2.0)
+        plain_app.take_effect(f"a/{i}", 5.0)
     wait_until(lambda: len(plain_app.began()) == 2)
     stopped.stop_cold()
     assert plain_app.done() == []
