@@ -162,6 +162,7 @@ def lose_postgres(connection: Any) -> NoReturn:
 def wrap_redis(faults: Faults) -> None:
     """Let faults strike around the scripts that publish and acknowledge."""
     send: Any = AbstractConnection.send_packed_command
+    append: Any = QoS.append
     ack: Any = QoS.ack
     jobs: dict[bytes, str] = {}
     """Token of a lease to the message that is acknowledged by it: that is what a fault is laid for."""
@@ -181,14 +182,21 @@ def wrap_redis(faults: Faults) -> None:
             faults.at(act, Moment.AFTER, said, lose=lambda: lose_redis(self))
         return result
 
+    def noting_append(self: Any, message: Any, delivery_tag: str) -> None:
+        jobs[token_of(delivery_tag)] = str(message.headers["id"])
+        append(self, message, delivery_tag)
+
     def faulty_ack(self: Any, delivery_tag: str, *rest: Any, **options: Any) -> None:
-        job = str(self._delivered[delivery_tag].headers["id"])
-        jobs[delivery_tag.partition("@")[0].encode()] = job
-        faults.at("note acknowledgement", Moment.BEFORE, job, lose=lose_nothing)
+        faults.at("note acknowledgement", Moment.BEFORE, jobs[token_of(delivery_tag)], lose=lose_nothing)
         ack(self, delivery_tag, *rest, **options)
 
     AbstractConnection.send_packed_command = faulty_send  # type: ignore[method-assign]
+    QoS.append = noting_append
     QoS.ack = faulty_ack  # type: ignore[method-assign]
+
+
+def token_of(delivery_tag: str) -> bytes:
+    return delivery_tag.partition("@")[0].encode()
 
 
 def lose_redis(connection: Any) -> NoReturn:
