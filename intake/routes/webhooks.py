@@ -77,7 +77,7 @@ def add_endpoint(
         _make_room(session, organization_id, WebhookEndpoint, MOST_ENDPOINTS)
         row = session.execute(insert(WebhookEndpoint).values(**values).returning(*ENDPOINT_COLUMNS)).one()
     response.headers["Location"] = f"{router.prefix}/webhooks/{endpoint_id}"
-    return NewEndpointView.model_validate({**row._mapping, "secret": secret})  # noqa: SLF001 - SQLAlchemy's public name for it
+    return NewEndpointView.from_row(row, secret=secret)
 
 
 @router.get("/webhooks", responses=READ, summary="List webhook endpoints, newest first")
@@ -125,7 +125,7 @@ def change_secret(request: Request, caller: Manager, endpoint_id: UUID) -> NewEn
         "secret_encrypted": _sealed(request, organization_id, endpoint_id, secret),
     }
     row = _change(request, caller, WebhookEndpoint, endpoint_id, values)
-    return NewEndpointView.model_validate({**row._mapping, "secret": secret})  # noqa: SLF001 - SQLAlchemy's public name for it
+    return NewEndpointView.from_row(row, secret=secret)
 
 
 @router.delete("/webhooks/{endpoint_id}", status_code=204, responses=READ_ONE, summary="Remove an endpoint")

@@ -174,4 +174,4 @@ def find_delivery(session: Session, delivery_id: UUID) -> DeliveryDetail | None:
         select(*columns).where(DeliveryAttempt.delivery_id == delivery_id).order_by(DeliveryAttempt.id)
     )
     log = [AttemptView.model_validate(attempt) for attempt in attempts]
-    return DeliveryDetail.model_validate({**row._mapping, "log": log})  # noqa: SLF001 - SQLAlchemy's public name for it
+    return DeliveryDetail.from_row(row, log=log)

@@ -61,7 +61,7 @@ def list_reports(
 
 def show(row: Row[Any]) -> ReportView:
     """Return what is shown of *row*."""
-    return ReportView.model_validate({**row._mapping, "sha256": row.sha256.hex()})  # noqa: SLF001 - SQLAlchemy's public name for it
+    return ReportView.from_row(row, sha256=row.sha256.hex())
 
 
 def find_report(session: Session, report_id: UUID, content: str) -> Row[Any] | None:

@@ -67,6 +67,7 @@ def upgrade() -> None:
     _create_analytics()
     _create_audit()
     run_file("audit.sql")
+    run_file("event_partitions.sql")
     run_file("analytics.sql")
     run_file("core.sql")
     run_file("tenant.sql")

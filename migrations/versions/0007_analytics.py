@@ -37,6 +37,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     run_file("drop_analytics_rollup.sql")
+    run_file("event_partitions.sql")
     _drop("analytics_days", "analytics_visitors", "analytics_buckets", "analytics_watermarks")
     _create_watermarks()
     op.create_table(
