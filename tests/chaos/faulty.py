@@ -164,17 +164,17 @@ def wrap_redis(faults: Faults) -> None:
     send: Any = AbstractConnection.send_packed_command
     append: Any = QoS.append
     ack: Any = QoS.ack
-    jobs: dict[bytes, str] = {}
-    """Token of a lease to the message that is acknowledged by it: that is what a fault is laid for."""
+    jobs: dict[str, str] = {}
+    """Delivery tag to the message that is acknowledged by it: that is what a fault is laid for."""
 
     def faulty_send(self: Any, command: Any, *rest: Any, **options: Any) -> Any:
         packed = command if isinstance(command, bytes) else b"".join(command)
         acts = [act for mark, act in COMMANDS.items() if mark in packed]
         if not acts:
             return send(self, command, *rest, **options)
-        said = packed.decode(errors="replace") + "".join(
-            job for token, job in jobs.items() if token in packed
-        )
+        said = packed.decode(errors="replace")
+        # Two lanes may have given the same token: then either may be meant.
+        said += "".join(job for tag, job in list(jobs.items()) if f'"{token_of(tag)}"' in said)
         for act in acts:
             faults.at(act, Moment.BEFORE, said, lose=lambda: lose_redis(self))
         result = send(self, command, *rest, **options)
@@ -183,11 +183,11 @@ def wrap_redis(faults: Faults) -> None:
         return result
 
     def noting_append(self: Any, message: Any, delivery_tag: str) -> None:
-        jobs[token_of(delivery_tag)] = str(message.headers["id"])
+        jobs[delivery_tag] = str(message.headers["id"])
         append(self, message, delivery_tag)
 
     def faulty_ack(self: Any, delivery_tag: str, *rest: Any, **options: Any) -> None:
-        faults.at("note acknowledgement", Moment.BEFORE, jobs[token_of(delivery_tag)], lose=lose_nothing)
+        faults.at("note acknowledgement", Moment.BEFORE, jobs[delivery_tag], lose=lose_nothing)
         ack(self, delivery_tag, *rest, **options)
 
     AbstractConnection.send_packed_command = faulty_send  # type: ignore[method-assign]
@@ -195,8 +195,8 @@ def wrap_redis(faults: Faults) -> None:
     QoS.ack = faulty_ack  # type: ignore[method-assign]
 
 
-def token_of(delivery_tag: str) -> bytes:
-    return delivery_tag.partition("@")[0].encode()
+def token_of(delivery_tag: str) -> str:
+    return delivery_tag.partition("@")[0]
 
 
 def lose_redis(connection: Any) -> NoReturn:
