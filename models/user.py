@@ -20,6 +20,14 @@ class Permission(StrEnum):
     MANAGE_BILLING = "manage_billing"
     MANAGE_JOBS = "manage_jobs"
     VIEW_JOBS = "view_jobs"
+    MANAGE_SETTINGS = "manage_settings"
+    """Name, time zone, settings and feature flags of the organization."""
+    MANAGE_BRANDING = "manage_branding"
+    MANAGE_API_KEYS = "manage_api_keys"
+    MANAGE_WEBHOOKS = "manage_webhooks"
+    VIEW_AUDIT = "view_audit"
+    MANAGE_OWNERS = "manage_owners"
+    """Make somebody an owner, or change one: what tells an owner from an admin."""
 
 
 class Role(StrEnum):
@@ -33,8 +41,17 @@ _ALL = frozenset(Permission)
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OWNER: _ALL,
-        Role.ADMIN: _ALL,
-        Role.MEMBER: _ALL - {Permission.MANAGE_USERS, Permission.MANAGE_BILLING},
+        Role.ADMIN: _ALL - {Permission.MANAGE_OWNERS},
+        Role.MEMBER: frozenset(
+            {
+                Permission.MANAGE_CAMPAIGNS,
+                Permission.MANAGE_SOCIAL,
+                Permission.MANAGE_LEADS,
+                Permission.MANAGE_JOBS,
+                Permission.VIEW_ANALYTICS,
+                Permission.VIEW_JOBS,
+            }
+        ),
         Role.VIEWER: frozenset({Permission.VIEW_ANALYTICS, Permission.VIEW_JOBS}),
     }
 )

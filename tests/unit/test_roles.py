@@ -9,10 +9,17 @@ def test_every_role_has_its_permissions() -> None:
     assert set(ROLE_PERMISSIONS) == set(Role)
 
 
-def test_a_member_manages_neither_users_nor_billing() -> None:
-    missing = set(Permission) - ROLE_PERMISSIONS[Role.MEMBER]
+def test_a_member_works_and_administers_nothing() -> None:
+    work = {"manage_campaigns", "manage_social", "manage_leads", "manage_jobs", "view_analytics", "view_jobs"}
 
-    assert missing == {Permission.MANAGE_USERS, Permission.MANAGE_BILLING}
+    assert ROLE_PERMISSIONS[Role.MEMBER] == work
+
+
+def test_each_role_permits_more_than_the_next() -> None:
+    owner, admin, member, viewer = (ROLE_PERMISSIONS[role] for role in Role)
+
+    assert set(Permission) == owner > admin > member > viewer
+    assert owner - admin == {Permission.MANAGE_OWNERS}
 
 
 def test_a_viewer_only_views() -> None:
