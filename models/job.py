@@ -56,6 +56,8 @@ class JobColumns:
     """No attempt begins after this moment."""
     after_id: Mapped[UUID | None]
     """The job it was to wait for; whether it still does stands in `JobWait`."""
+    traceparent: Mapped[str | None]
+    """The span that every attempt belongs to (W3C Trace Context); None: it is not traced."""
 
 
 class Job(JobColumns, Base):
