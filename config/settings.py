@@ -47,6 +47,19 @@ class SocialClientKeys(BaseModel):
     client_secret: SecretStr
 
 
+FlowerRole = Literal["operator", "reader"]
+
+
+class FlowerUser(BaseModel):
+    """Somebody who may see Flower; with OAuth the name is an e-mail address, and there is no password."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    password: SecretStr | None = None
+    role: FlowerRole = "reader"
+    """A reader sees everything and changes nothing."""
+
+
 class Settings(BaseSettings):
     """Process configuration. A value without a default has no safe default."""
 
@@ -163,6 +176,15 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
 
     mail_from: str = "Marketing Genius <alerts@localhost>"
+
+    flower_users: Mapping[str, FlowerUser] = Field(default_factory=dict)
+    """Who may see Flower, as JSON: {"ada": {"password": ..., "role": "operator"}}."""
+
+    flower_open: bool = False
+    """Serve Flower without credentials; only where it listens on a loopback address."""
+
+    flower_directory: Path = ROOT / "var" / "flower"
+    """Where Flower keeps the tasks it has seen."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
