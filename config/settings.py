@@ -186,6 +186,27 @@ class Settings(BaseSettings):
     flower_directory: Path = ROOT / "var" / "flower"
     """Where Flower keeps the tasks it has seen."""
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    """A worker serves Prometheus metrics on it, for all its pool; 0 takes a free one and logs it; none by default."""
+
+    metrics_address: str = "127.0.0.1"
+    """Where a worker serves them."""
+
+    metrics_token: LongSecret | None = None
+    """Whoever asks the intake for metrics shows it as a bearer token. Without it no tenant is named in any."""
+
+    metrics_tenants: int = Field(default=10, ge=0, le=100)
+    """Of each lane so many tenants are named in metrics: those that wait longest, and those that used most."""
+
+    traces_url: str | None = None
+    """OTLP/HTTP address of a collector, as http://collector:4318/v1/traces; without it nothing is traced."""
+
+    traces_sampled: float = Field(default=1.0, ge=0, le=1)
+    """Share of requests whose jobs are traced."""
+
+    traces_from_callers: bool = False
+    """Go on with the trace that a request names: for callers who may decide what is traced, such as a gateway."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     log_format: Literal["json", "console"] = "json"
