@@ -28,12 +28,12 @@ def sparkline(values: Sequence[float | None]) -> Sparkline:
     """Lay out *values*, oldest first; the scale begins at zero, so that heights compare."""
     known = [value for value in values if value is not None]
     top, bottom = max([*known, 0]), min([*known, 0])
-    scale = (BASE - MARGIN) / ((top - bottom) or 1)
+    span = (top - bottom) or 1
     step = (WIDTH - 2 * MARGIN) / max(len(values) - 1, 1)
     places: list[Point | None] = [
         None
         if value is None
-        else (round(MARGIN + place * step, 1), round(BASE - (value - bottom) * scale, 1))
+        else (round(MARGIN + place * step, 1), round(BASE - (value - bottom) / span * (BASE - MARGIN), 1))
         for place, value in enumerate(values)
     ]
     parts = _unbroken(places)

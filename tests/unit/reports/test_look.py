@@ -1,7 +1,7 @@
 """Colours stay legible, charts stay within their frame, texts stay on their line."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -48,6 +48,7 @@ def test_a_logo_becomes_a_data_uri() -> None:
 
 
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), max_size=10))
+@example([2e-311])
 def test_a_chart_stays_within_its_frame(values: list[float | None]) -> None:
     chart = sparkline(values)
     points = [tuple(map(float, p.split(","))) for line in (*chart.lines, *chart.areas) for p in line.split()]
