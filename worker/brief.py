@@ -20,7 +20,9 @@ from worker.coalesce import Coalescer
 from worker.complete import commit_held
 from worker.context import Claim, Completion, DatabaseJob
 from worker.lease import WORKER
+from worker.origin import origin_of
 from worker.pointer import Pointer
+from worker.tracing import run_of
 
 if TYPE_CHECKING:
     from worker.job import JobKind
@@ -108,5 +110,6 @@ def run_one(
     kind: "JobKind[Any]", body: "Callable[..., Completion]", claim: Claim, transaction: TenantTransaction
 ) -> Completion:
     """Call the body for one job of a group."""
-    with bound_contextvars(organization=str(claim.organization_id), job=str(claim.job_id), kind=claim.kind):
+    names = {"organization": str(claim.organization_id), "job": str(claim.job_id), "kind": claim.kind}
+    with bound_contextvars(**names, **origin_of(claim.job_id).log_fields()), run_of(claim.job_id):
         return body(DatabaseJob(claim, transaction), kind.payload.model_validate(claim.payload))

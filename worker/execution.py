@@ -30,9 +30,12 @@ from worker.context import (
     OutsideJob,
     RetryLaterError,
 )
+from worker.ending import Ending
 from worker.lease import Hold, get_lease_keeper
+from worker.origin import origin_of
 from worker.pointer import ForgedPointerError, read_pointer
 from worker.publish import Waiting, get_publisher, publish_recorded
+from worker.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +60,7 @@ def execute(
     arguments: tuple[object, ...],
     *,
     redelivered: bool = False,
-) -> None:
+) -> Ending:
     """Run the attempt that a message points to; nothing runs when the job has moved on.
 
     *redelivered* tells that the message came before, and that nobody knows what became of the attempt.
@@ -70,13 +73,15 @@ def execute(
     try:
         pointer = read_pointer(kind.name, arguments, secret)
         if may_be_brief(kind, pointer, redelivered=redelivered) and run_brief(database, kind, body, pointer):
-            return
-        claim = take(database, pointer)
+            return Ending.SUCCEEDED
+        with span("claim"):
+            claim = take(database, pointer)
         if claim is not None:
             with bound_contextvars(**name(claim)), get_lease_keeper().hold(claim) as hold:
-                attempt(database, kind, body, hold)
+                return attempt(database, kind, body, hold)
     except ForgedPointerError as error:
         log.error("forged message dropped", reason=str(error))  # noqa: TRY400 - the trace tells nothing
+        return Ending.FORGED
     except LeaseLostError as error:
         raise Reject(str(error), requeue=True) from error
     except JobBusyError as error:
@@ -88,9 +93,12 @@ def execute(
         log.exception("message given back: what became of the attempt is not known")
         time.sleep(GIVE_BACK_PAUSE_S)
         raise Reject("given back", requeue=True) from error
+    return Ending.MOVED_ON
 
 
-def attempt(database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]", hold: Hold) -> None:
+def attempt(
+    database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]", hold: Hold
+) -> Ending:
     """Run the body and record how it ended."""
     try:
         payload = kind.payload.model_validate(hold.claim.payload)
@@ -102,14 +110,15 @@ def attempt(database: Database, kind: "JobKind[Any]", body: "Callable[..., Compl
             case unreachable:
                 assert_never(unreachable)
         log.info("job succeeded")
+        return Ending.SUCCEEDED  # noqa: TRY300 - its failures have answers of their own
     except LeaseLostError:
         log.warning("lease lost: the attempt left no effects")
         raise
     except EXPECTED as error:
-        fail(database, kind, hold.claim, error)
+        return fail(database, kind, hold.claim, error)
     except Exception as error:
         log.exception("unexpected error in a job")
-        fail(database, kind, hold.claim, error)
+        return fail(database, kind, hold.claim, error)
 
 
 def run_in_database(
@@ -117,8 +126,10 @@ def run_in_database(
 ) -> None:
     """Commit the effects and the completion together, or neither."""
     with tenant_transaction(database, claim.organization_id) as transaction:
-        completion = body(DatabaseJob(claim, transaction), payload)
-        commit_completion(transaction, claim, completion)
+        with span("run", attempt=claim.attempt):
+            completion = body(DatabaseJob(claim, transaction), payload)
+        with span("complete"):
+            commit_completion(transaction, claim, completion)
 
 
 def run_outside(database: Database, body: "Callable[..., Completion]", hold: Hold, payload: Any) -> None:
@@ -126,11 +137,13 @@ def run_outside(database: Database, body: "Callable[..., Completion]", hold: Hol
     transaction: Callable[[], AbstractContextManager[Session]] = partial(
         tenant_session, database, hold.claim.organization_id
     )
-    completion = body(OutsideJob(hold.claim, transaction, hold.check), payload)
-    record_completion(database, hold.claim, completion)
+    with span("run", attempt=hold.claim.attempt):
+        completion = body(OutsideJob(hold.claim, transaction, hold.check), payload)
+    with span("complete"):
+        record_completion(database, hold.claim, completion)
 
 
-def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exception) -> None:
+def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exception) -> Ending:
     """Record a failed attempt, and publish the next one when there is one."""
     retry_at = retry_moment(error, attempt=claim.attempt, base=kind.backoff)
     rows = call(
@@ -146,6 +159,8 @@ def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exceptio
     if not rows:
         raise LeaseLostError(f"attempt {claim.attempt} is not ours any more")
     log.warning("attempt failed", state=rows[0]["state"], error=type(error).__name__, retry_at=retry_at)
+    if rows[0]["state"] in {JobState.DEAD, JobState.CANCELLED}:
+        return Ending(rows[0]["state"])
     if rows[0]["state"] == JobState.QUEUED:
         waiting = Waiting(
             organization_id=claim.organization_id,
@@ -156,8 +171,10 @@ def fail(database: Database, kind: "JobKind[Any]", claim: Claim, error: Exceptio
             attempts_made=claim.attempt,
             priority=rows[0]["priority"],
             due_at=retry_at,
+            **origin_of(claim.job_id).trail(),
         )
         publish_recorded(database, get_publisher(), [waiting])
+    return Ending.RETRIED
 
 
 def describe(error: Exception) -> dict[str, str]:
@@ -181,4 +198,5 @@ def name(claim: Claim) -> dict[str, Any]:
         "job": str(claim.job_id),
         "kind": claim.kind,
         "attempt": claim.attempt,
+        **origin_of(claim.job_id).log_fields(),
     }

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from worker.app import app
 from worker.context import Completion, Effects
 from worker.execution import execute
+from worker.origin import Origin, coming_from
+from worker.tracing import note_ending, process
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 BodyT = TypeVar("BodyT", bound=Callable[..., Completion])
@@ -90,8 +92,11 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
     def decorate(body: BodyT) -> BodyT:
         KINDS[kind.name] = kind
 
-        def run(task: Any, *pointer: object) -> None:
-            execute(kind, body, pointer, redelivered=bool(task.request.delivery_info.get("redelivered")))
+        def run(task: Any, *pointer: object) -> str:
+            redelivered = bool(task.request.delivery_info.get("redelivered"))
+            origin, (organization, job, *_) = Origin.of(task.request), (*map(str, pointer), "", "")
+            with coming_from(origin, job), process(kind.name, origin, organization, job):
+                return note_ending(execute(kind, body, pointer, redelivered=redelivered))
 
         hard_limit = kind.time_limit + HARD_LIMIT_GRACE
         app.task(

@@ -21,7 +21,9 @@ from models.session import Database, call
 from worker.fairshare.message import task_message
 from worker.fairshare.queue import Entry, FairQueue, Placed, TenantSettings
 from worker.fairshare.standing import Standing, standings
+from worker.origin import HEADER, Origin
 from worker.pointer import make_pointer
+from worker.tracing import published
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +53,21 @@ class Waiting:
     attempts_made: int
     priority: int
     due_at: datetime | None
+    request_id: str | None = None
+    """The request that wanted the job."""
+    traceparent: str | None = None
+    """The span that its attempts belong to."""
 
     @property
     def message_id(self) -> str:
         """Name the message."""
         return name_message(self.job_id, self.attempts_made)
+
+    @property
+    def origin(self) -> Origin:
+        """Return what its message tells beside the pointer."""
+        due_at = self.due_at.timestamp() if self.due_at else 0.0
+        return Origin(self.terms.name, max(time.time(), due_at), self.request_id, self.traceparent)
 
 
 def name_message(job_id: UUID, attempts_made: int) -> str:
@@ -80,7 +92,7 @@ class Publisher:
         Raises:
             BrokerAwayError: Redis is away or refused; nothing is known of what it took.
         """
-        new = 0
+        new, began_ns = 0, time.time_ns()
         waiting = sorted(jobs, key=attrgetter("lane"))
         terms = {id(job.terms): job.terms for job in waiting}
         settings = {key: queue_settings(plan).to_json() for key, plan in terms.items()}
@@ -89,6 +101,7 @@ class Publisher:
                 entries = [self._entry(job, settings=settings[id(job.terms)]) for job in group]
                 placed = FairQueue(client, lane).enqueue(entries)
                 new += sum(place is not Placed.DUPLICATE for place in placed)
+        published([job.traceparent for job in waiting if job.traceparent], began_ns)
         return new
 
     def withdraw(self, lane: str, *message_ids: str) -> None:
@@ -143,7 +156,7 @@ class Publisher:
         arguments = pointer.sign(self._secret)
         tenant, message_id = arguments[0], job.message_id
         # The last argument is the signature: it stands in no representation that logs and Flower show.
-        headers = {"tenant": tenant, "argsrepr": repr(arguments[:-1])}
+        headers = {"tenant": tenant, "argsrepr": repr(arguments[:-1]), HEADER: list(job.origin)}
         return Entry(
             job=message_id,
             message=task_message(

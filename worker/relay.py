@@ -24,6 +24,9 @@ from worker.publish import BrokerAwayError, Publisher, Waiting
 
 log = structlog.get_logger(__name__)
 
+JOBS_A_LINE = 100
+"""Of the log."""
+
 BATCH = 1_000
 """Rows per statement and per publish."""
 
@@ -145,11 +148,14 @@ def publish_oldest(database: RelayDatabase, publisher: Publisher) -> int:
         OutboxRow.attempt,
         OutboxRow.priority,
         OutboxRow.due_at,
+        Job.request_id,
+        Job.traceparent,
     )
     left_alone = func.now() - text(f"interval '{SUBMITTER_GRACE_S} seconds'")
     oldest = (
         select(*columns)
         .join(Organization, Organization.organization_id == OutboxRow.organization_id)
+        .outerjoin(Job, (Job.organization_id == OutboxRow.organization_id) & (Job.id == OutboxRow.job_id))
         .where(OutboxRow.created_at < left_alone, Organization.status == OrganizationStatus.ACTIVE)
         .order_by(OutboxRow.created_at)
         .limit(BATCH)
@@ -157,11 +163,18 @@ def publish_oldest(database: RelayDatabase, publisher: Publisher) -> int:
     with relay_session(database) as session:
         rows = session.execute(oldest).all()
         publisher.publish(_waiting(row) for row in rows)
+        _tell(rows)
         # With the attempt: by now a row may stand for the next one.
         published = [(row.organization_id, row.job_id, row.attempt) for row in rows]
         key = tuple_(OutboxRow.organization_id, OutboxRow.job_id, OutboxRow.attempt)
         session.execute(delete(OutboxRow).where(key.in_(published)))
     return len(rows)
+
+
+def _tell(rows: Sequence[Any]) -> None:
+    """Let the log say which jobs got their messages from the relay: lines that no log shipper cuts."""
+    for at in range(0, len(rows), JOBS_A_LINE):
+        log.info("jobs published", jobs=[str(row.job_id) for row in rows[at : at + JOBS_A_LINE]])
 
 
 def rebuild_if_lost(database: RelayDatabase, publisher: Publisher) -> int:
@@ -250,6 +263,8 @@ def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> 
             Job.attempt,
             Job.priority,
             Job.run_at,
+            Job.request_id,
+            Job.traceparent,
         )
         .join(Organization, Organization.organization_id == Job.organization_id)
         .where(

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import structlog
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 from sqlalchemy import select
@@ -32,6 +33,11 @@ from worker.publish import (
     name_message,
     publish_recorded,
 )
+from worker.tracing import originate, span
+
+log = structlog.get_logger(__name__)
+
+JOBS_A_LINE = 100
 
 
 class SqlState(StrEnum):
@@ -181,7 +187,10 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
             raise FeatureNotInPlanError(feature, tenant.plan)
     publisher = publisher or get_publisher()
     refuse_excess(database, publisher, tenant, submissions)
-    recorded = record(database, tenant, submissions, requested_by=requested_by, request_id=request_id)
+    with span("record", jobs=len(submissions)):
+        recorded = record(database, tenant, submissions, requested_by=requested_by, request_id=request_id)
+    traceparents = trace(database, tenant, recorded)
+    tell(tenant.organization_id, recorded)
     fresh = [
         Waiting(
             organization_id=tenant.organization_id,
@@ -192,12 +201,31 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
             attempts_made=0,
             priority=submission.priority,
             due_at=job.run_at,
+            request_id=request_id,
+            traceparent=traceparents.get(job.id),
         )
         for job, submission in zip(recorded, submissions, strict=True)
         if not job.replayed and not job.waits
     ]
     publish_recorded(database, publisher, fresh)
     return recorded
+
+
+def trace(database: Database, tenant: Tenant, recorded: Sequence[SubmittedJob]) -> dict[UUID, str]:
+    """Begin the traces of new jobs and write them down, before anybody publishes them."""
+    new = [(job.id, job.kind) for job in recorded if not job.replayed]
+    traceparents = originate(tenant.organization_id, new)
+    if traceparents:
+        jobs, spelled = list(traceparents), list(traceparents.values())
+        call(database, tenant.organization_id, "trace_jobs", jobs=jobs, traceparents=spelled)
+    return traceparents
+
+
+def tell(organization_id: UUID, recorded: Sequence[SubmittedJob]) -> None:
+    """Let the log say which jobs a request made: lines that no log shipper cuts."""
+    for at in range(0, len(recorded), JOBS_A_LINE):
+        jobs = [str(job.id) for job in recorded[at : at + JOBS_A_LINE]]
+        log.info("jobs recorded", organization=str(organization_id), jobs=jobs)
 
 
 def refuse_excess(
