@@ -1,5 +1,6 @@
 """What an operator may set: one value per line, read from the environment (prefix ``GENIUS_``)."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
@@ -20,6 +21,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout (or the installed tree)."""
+
+SECRETS_DIRECTORY = Path("/run/secrets")
+"""Where containers find secrets: files named after the variables they stand for."""
 
 STACK_ENVIRONMENT = ROOT / "var" / "stack.env"
 """Written by ``genius up``, so that stock commands in another shell find the running stack."""
@@ -214,5 +218,19 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """Read the environment once per process."""
-    return Settings()
+    """Read the environment once per process; what it leaves out, from the files of `secrets_directory`."""
+    directory = secrets_directory()
+    return Settings(_secrets_dir=directory if directory.is_dir() else None)
+
+
+def secrets_directory() -> Path:
+    """Return the folder of secrets, which ``GENIUS_SECRETS_DIRECTORY`` may name."""
+    return Path(os.environ.get("GENIUS_SECRETS_DIRECTORY", SECRETS_DIRECTORY))
+
+
+def read_variable(name: str) -> str | None:
+    """Read a variable that is no setting, such as the superuser's URL, as settings are read."""
+    if os.environ.get(name):
+        return os.environ[name]
+    file = secrets_directory() / name
+    return (file.read_text().strip() or None) if file.is_file() else None
