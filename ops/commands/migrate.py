@@ -1,11 +1,10 @@
 """`genius migrate`: bring the database to the newest revision."""
 
-import os
 from urllib.parse import unquote
 
 import typer
 
-from config.settings import Settings
+from config.settings import Settings, read_variable
 from migrations.bootstrap import RolePasswords
 from ops.configuration import settings_in_force
 from ops.error import OperatorError
@@ -31,7 +30,7 @@ def migrate() -> None:
     settings = settings_in_force()
     if settings.owner_database_url is None:
         raise UrlMissingError("GENIUS_OWNER_DATABASE_URL", "only the owner of the tables may change them.")
-    superuser_url = os.environ.get(SUPERUSER_VARIABLE)
+    superuser_url = read_variable(SUPERUSER_VARIABLE)
     if superuser_url:
         bootstrap(superuser_url, _passwords(settings), _database(settings))
     upgrade(settings)
