@@ -10,6 +10,7 @@ from config.logging import configure_logging
 from config.settings import get_settings
 from worker import freeze  # noqa: F401 - it connects itself to a signal
 from worker.fairshare import transport
+from worker.metrics import serve  # noqa: F401 - likewise
 from worker.shutdown import Deadline
 
 transport.register()

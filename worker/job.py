@@ -103,6 +103,7 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
             name=kind.name,
             bind=True,
             typing=False,
+            Request="worker.metrics.ended:CountedRequest",
             soft_time_limit=round(kind.time_limit.total_seconds()),
             time_limit=round(hard_limit.total_seconds()),
         )(run)
