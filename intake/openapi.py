@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
@@ -64,7 +65,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for name, schema in _schemas().items():
+    # As FastAPI does with its own: it leaves out defaults that are null.
+    for name, schema in jsonable_encoder(_schemas(), exclude_none=True).items():
         if schemas.setdefault(name, schema) != schema:
             raise RuntimeError(f"Two different models are called {name}.")
     document["components"]["schemas"] = dict(sorted(schemas.items()))
