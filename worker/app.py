@@ -10,7 +10,6 @@ from config.logging import configure_logging
 from config.settings import get_settings
 from worker import freeze  # noqa: F401 - it connects itself to a signal
 from worker.fairshare import transport
-from worker.metrics import serve  # noqa: F401 - likewise
 from worker.shutdown import Deadline
 
 transport.register()
@@ -27,6 +26,7 @@ app = Celery(
         "tasks.alerting",
         "tasks.upkeep",
         "tasks.recurring",
+        "worker.metrics.serve",
     ],
 )
 # Read when first needed: whoever only looks at the catalogue of kinds needs no environment.

@@ -1,1 +1,1 @@
-"""What a worker and its lanes tell Prometheus: by kind, lane, plan and ending, and of a few tenants at most."""
+"""What a worker and its lanes tell Prometheus: by kind, lane, plan and ending, and of few tenants."""

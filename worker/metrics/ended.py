@@ -1,4 +1,4 @@
-"""Counts what became of each message, in the main process of a worker: one process to ask, whatever the pool."""
+"""Counts what became of each message, in a worker's main process: one to ask, whatever the pool."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,10 @@ ENDED = Counter(
     "genius_jobs_ended", "Attempts, by how they ended.", ["kind", "plan", "ending"], registry=REGISTRY
 )
 WORKED = Counter(
-    "genius_worker_seconds", "Worker time that organizations of a plan got.", ["lane", "plan"], registry=REGISTRY
+    "genius_worker_seconds",
+    "Worker time that organizations of a plan got.",
+    ["lane", "plan"],
+    registry=REGISTRY,
 )
 
 
@@ -73,13 +76,13 @@ def count(kind: str, lane: str, origin: Origin, ending: Ending, seconds: float) 
         told.wait.observe(max(time.time() - seconds - origin.ready_at, 0.0))
 
 
-class CountedRequest(Request):  # type: ignore[misc] # Celery ships no types
+class CountedRequest(Request):
     """A message in the hands of the main process, which hears how it ended."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Count in what Celery makes of this class for each task: its `on_success` calls no other."""
         super().__init_subclass__(**kwargs)
-        cls.on_success = _counted(cls.on_success)
+        cls.on_success = _counted(cls.on_success)  # type: ignore[method-assign] # what it is for
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Count a process that died or was ended; what an attempt itself raised was counted before."""

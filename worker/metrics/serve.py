@@ -14,13 +14,11 @@ from worker.metrics.ended import REGISTRY
 
 log = structlog.get_logger(__name__)
 
-disable_created_metrics()  # a series more for each, which nothing reads
+disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each, which nothing reads
 
 SLOTS = Gauge("genius_worker_slots", "Jobs that this worker runs at once.", registry=REGISTRY)
 BUSY = Gauge("genius_worker_busy", "Jobs that it runs now.", registry=REGISTRY)
-MEMORY = Gauge(
-    "genius_worker_memory_bytes", "Resident memory of the worker and its pool.", registry=REGISTRY
-)
+MEMORY = Gauge("genius_worker_memory_bytes", "Resident memory of the worker and its pool.", registry=REGISTRY)
 BUSY.set_function(lambda: len(state.active_requests))
 
 
