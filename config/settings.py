@@ -5,17 +5,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    HttpUrl,
     PostgresDsn,
     RedisDsn,
     SecretStr,
     UrlConstraints,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -40,6 +42,15 @@ def _seconds(value: object) -> object:
 Span = Annotated[timedelta, BeforeValidator(_seconds)]
 BrokerDsn = Annotated[RedisDsn, UrlConstraints(allowed_schemes=["redis", "rediss"])]
 LongSecret = Annotated[SecretStr, Field(min_length=32)]
+SigningAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""With a private key: whoever can verify a token cannot make one."""
+
+DEVELOPMENT_MARK = "development-"
+"""Secrets that a development stack makes for itself begin so; production refuses them."""
+FEWEST_CHARACTERS = 9
+"""Different ones, in a secret that somebody drew and nobody thought up."""
 
 
 class SocialClientKeys(BaseModel):
@@ -89,7 +100,37 @@ class Settings(BaseSettings):
     """Redis that carries the queues. Losing it loses no job."""
 
     jwt_secret: LongSecret
-    """Verifies (and, for ``genius token``, signs) HS256 tokens."""
+    """Verifies (and, for ``genius token``, signs) HS256 tokens, where those are taken."""
+
+    jwks_url: HttpUrl | None = None
+    """Where the issuer of tokens publishes its keys (JWKS); HS256 is not taken any more then."""
+
+    jwks_file: Path | None = None
+    """The same from a file, which may change at any time."""
+
+    jwks_refresh: Span = Field(default=timedelta(minutes=5), ge=timedelta(seconds=1))
+    """The issuer's keys are asked for again after so long; one that it withdrew is good until then."""
+
+    jwks_retry: Span = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1))
+    """An unknown key, or an issuer that is away, makes us ask again this often at most."""
+
+    jwks_stale_limit: Span = Field(default=timedelta(hours=24), ge=timedelta(minutes=1))
+    """While the issuer is away its keys stay good so long; then no token is."""
+
+    jwt_algorithms: Annotated[tuple[SigningAlgorithm, ...], Field(min_length=1)] = ("RS256", "EdDSA")
+    """What the issuer's keys may sign with, as a JSON list."""
+
+    jwt_audience: str | None = None
+    """Tokens must be for this audience (`aud`)."""
+
+    jwt_issuer: str | None = None
+    """Tokens must be of this issuer (`iss`)."""
+
+    jwt_leeway: Span = Field(default=timedelta(seconds=5), ge=timedelta(0), le=timedelta(minutes=5))
+    """How far the clocks of issuer and intake may differ."""
+
+    jwt_secret_beside_jwks: bool = False
+    """Take HS256 tokens too although the issuer's keys are known."""
 
     seal_secret: LongSecret
     """Signs the tenant binding of a database session; the migration stores it where only the owner reads."""
@@ -181,15 +222,6 @@ class Settings(BaseSettings):
 
     mail_from: str = "Marketing Genius <alerts@localhost>"
 
-    flower_users: Mapping[str, FlowerUser] = Field(default_factory=dict)
-    """Who may see Flower, as JSON: {"ada": {"password": ..., "role": "operator"}}."""
-
-    flower_open: bool = False
-    """Serve Flower without credentials; only where it listens on a loopback address."""
-
-    flower_directory: Path = ROOT / "var" / "flower"
-    """Where Flower keeps the tasks it has seen."""
-
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     """A worker serves Prometheus metrics on it, for all its pool; 0 takes a free one and logs it; none by default."""
 
@@ -211,9 +243,50 @@ class Settings(BaseSettings):
     traces_from_callers: bool = False
     """Go on with the trace that a request names: for callers who may decide what is traced, such as a gateway."""
 
+    flower_users: Mapping[str, FlowerUser] = Field(default_factory=dict)
+    """Who may see Flower, as JSON: {"ada": {"password": ..., "role": "operator"}}."""
+
+    flower_open: bool = False
+    """Serve Flower without credentials; only where it listens on a loopback address."""
+
+    flower_directory: Path = ROOT / "var" / "flower"
+    """Where Flower keeps the tasks it has seen."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def has_issuer(self) -> bool:
+        """Tell whether tokens come from an issuer that publishes its keys."""
+        return self.jwks_url is not None or self.jwks_file is not None
+
+    @model_validator(mode="after")
+    def keys_come_with_names(self) -> Self:
+        """Refuse an issuer whose tokens for another service would be good here too."""
+        if self.jwks_url is not None and self.jwks_file is not None:
+            raise ValueError("set one of GENIUS_JWKS_URL and GENIUS_JWKS_FILE, not both")
+        if self.has_issuer and not (self.jwt_audience and self.jwt_issuer):
+            raise ValueError(
+                "GENIUS_JWKS_URL and GENIUS_JWKS_FILE need GENIUS_JWT_AUDIENCE and GENIUS_JWT_ISSUER"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def production_is_no_development(self) -> Self:
+        """Refuse to serve customers with what was meant for trying things out."""
+        if self.environment != "production":
+            return self
+        if self.jwks_url is not None and self.jwks_url.scheme != "https":
+            raise ValueError("GENIUS_JWKS_URL must be https in production")
+        for name in ("jwt_secret", "seal_secret", "pointer_secret", "credential_secret"):
+            secret: str = getattr(self, name).get_secret_value()
+            if secret.startswith(DEVELOPMENT_MARK) or len(set(secret)) < FEWEST_CHARACTERS:
+                raise ValueError(
+                    f"GENIUS_{name.upper()} is a development secret, or too simple, and this is production: "
+                    "make one with `openssl rand -hex 32`, or set GENIUS_ENVIRONMENT=development"
+                )
+        return self
 
 
 @cache

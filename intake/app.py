@@ -1,9 +1,9 @@
 """The intake's ASGI application: ``uvicorn intake.app:app``."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import redis
 from fastapi import FastAPI
@@ -12,12 +12,11 @@ from starlette.middleware import Middleware
 from config.logging import configure_logging
 from config.settings import Settings, get_settings
 from intake import errors, openapi
+from intake.auth.access import listen, open_access
 from intake.limits import BodyLimit
 from intake.observe import Observe
 from intake.rate_limit import RateLimit, open_redis
 from intake.routes import ROUTERS
-from intake.tenants import Tenants
-from models.organization import load_tenant
 from models.session import open_database
 from tasks.vault import make_vault
 from worker.publish import Publisher
@@ -46,10 +45,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.rate_limit = RateLimit(counters)
     app.state.publisher = Publisher(settings)
     app.state.vault = make_vault(settings)
-    app.state.tenants = Tenants(partial(load_tenant, app.state.database))
+    app.state.access = open_access(settings, app.state.database)
+    listening = asyncio.create_task(listen(counters, app.state.access.forget))
     try:
         yield
     finally:
+        listening.cancel()
         await counters.aclose()
         app.state.redis.close()
         app.state.database.engine.dispose()

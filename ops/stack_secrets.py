@@ -6,11 +6,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from config.settings import DEVELOPMENT_MARK
 from migrations.bootstrap import RolePasswords
 
 
-def _secret() -> str:
-    return secrets.token_hex(32)
+def _secret(name: str) -> str:
+    """Make one; what signs or encrypts says where it comes from, so that production can refuse it."""
+    mark = DEVELOPMENT_MARK if name.endswith("_secret") else ""
+    return mark + secrets.token_hex(32)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,7 +34,9 @@ class StackSecrets:
     def load(cls, path: Path) -> Self:
         """Read *path*; make what it lacks and write it back, so that a restart finds the same secrets."""
         known = read_variables(path)
-        kept = cls(**{field.name: known.get(_variable(field.name)) or _secret() for field in fields(cls)})
+        kept = cls(
+            **{field.name: known.get(_variable(field.name)) or _secret(field.name) for field in fields(cls)}
+        )
         written = {_variable(field.name): str(getattr(kept, field.name)) for field in fields(cls)}
         if written != known:
             write_variables(path, written)

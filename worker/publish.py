@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -32,6 +32,9 @@ BROKER_REST_S = 1.0
 
 PRIORITY_STEP = timedelta(seconds=1)
 """Head start that one step of priority gives over the tenant's own jobs."""
+
+CHANGED = "genius:changed"
+"""Channel on which an organization is named of whose terms, users, keys or tokens something has changed."""
 
 GENERATION_KEY = "genius:generation"
 """Gone when Redis was emptied, so the relay knows to rebuild."""
@@ -123,6 +126,11 @@ class Publisher:
         with self._broker() as client:
             for lane in LANES:
                 FairQueue(client, lane).configure(str(organization_id), settings)
+
+    def announce(self, organization_id: UUID) -> None:
+        """Have every intake ask the database anew; one that does not hear it does so within two seconds."""
+        with suppress(BrokerAwayError), self._broker() as client:
+            client.publish(CHANGED, str(organization_id))
 
     def standings(self, organization_id: UUID, lanes: Sequence[str], *, sample: int = 0) -> list[Standing]:
         """Read what a tenant has in each of *lanes*, in one round trip; *sample* as in `standings`.

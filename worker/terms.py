@@ -68,6 +68,7 @@ def tell_queue(database: Database, publisher: Publisher, organization_id: UUID) 
 
     The row stays locked meanwhile: of two changes at once, the later one's terms are those that stay.
     """
+    publisher.announce(organization_id)
     with tenant_session(database, organization_id) as session:
         organization = _lock(session, organization_id)
         try:

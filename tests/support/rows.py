@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from models.registry import load_tables
 
 MOMENT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
-WRITTEN_BY_TRIGGER = {"audit_log", "audit_heads"}
+WRITTEN_BY_TRIGGER = {"audit_log", "audit_heads", "audit_details", "audit_names"}
 
 
 def fill(session: Session, organization_id: UUID, plan: str = "professional") -> dict[str, dict[str, Any]]:
@@ -42,6 +42,15 @@ def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
         "users": {"id": ids["user"], "email": "Ann@example.org", "email_norm": "ann@example.org"},
         "subscriptions": {"plan": plan, "anchor_date": date(2026, 1, 31), "started_at": MOMENT},
         "settings": {"key": "colour", "value": {"name": "green"}},
+        "api_keys": {
+            "name": "import",
+            "scopes": ["manage_leads"],
+            "hint": "abcd",
+            "secret_hash": b"\x00" * 32,
+            "created_by": "ann",
+        },
+        "revocations": {"target": "token", "subject": "t-1", "revoked_by": "ann"},
+        "custom_domains": {"domain": "news.example.org", "token": "genius-1"},
         "campaigns": {"id": ids["campaign"], "name": "Spring", "status": "active", "created_by": ids["user"]},
         "content_assets": {"kind": "text", "title": "Hello", "campaign_id": ids["campaign"]},
         "leads": {"id": ids["lead"], "email": "lea@example.org", "external_id": "1"},
@@ -192,4 +201,5 @@ def _report_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
             "job_id": ids["job"],
         },
         "delivery_attempts": {"delivery_id": ids["delivery"], "attempt": 1, "milliseconds": 1},
+        "privacy_requests": {"kind": "export", "scope": "organization"},
     }

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from config.plans import PLANS
+from intake.auth.remember import MOST_REMEMBERED, Remembered
 from intake.paging import Cursor
 from intake.problem import InvalidRequestError
 from intake.submission import BATCH, JOB
-from intake.tenants import MOST_REMEMBERED, Tenants
 from intake.validation import MOST_ERRORS, refuse
 from models.organization import Tenant
 from tasks.catalog import CATALOG, TENANT_CATALOG
@@ -47,9 +47,13 @@ class Directory:
         return replace(TENANT, organization_id=organization_id, plan=self.plan)
 
 
+def remembering(directory: Directory) -> Remembered[UUID, Tenant]:
+    return Remembered(directory.load, organization_of=lambda key: key, clock=lambda: directory.now)
+
+
 def test_a_tenant_is_remembered_for_two_seconds_and_no_longer() -> None:
     directory, organization_id = Directory(), uuid4()
-    tenants = Tenants(directory.load, clock=lambda: directory.now)
+    tenants = remembering(directory)
 
     def plan() -> str | None:
         tenant = asyncio.run(tenants.get(organization_id))
@@ -68,9 +72,29 @@ def test_a_tenant_is_remembered_for_two_seconds_and_no_longer() -> None:
     assert plan() == "starter", "an organization that was unknown is asked for again at once"
 
 
+def test_what_is_forgotten_is_asked_for_again_even_if_its_answer_was_on_its_way() -> None:
+    directory, organization_id, other = Directory(), uuid4(), uuid4()
+    tenants = remembering(directory)
+
+    def change_meanwhile(key: UUID) -> Tenant | None:
+        found = Directory.load(directory, key)
+        tenants.forget(organization_id)
+        return found
+
+    directory.load = change_meanwhile  # type: ignore[method-assign] # as if it changed while the answer travels
+    tenants = remembering(directory)
+
+    async def ask() -> None:
+        for key in (organization_id, other, organization_id, other):
+            await tenants.get(key)
+
+    asyncio.run(ask())
+    assert directory.asked == [organization_id, other, organization_id]
+
+
 def test_remembered_tenants_are_bounded() -> None:
     directory = Directory()
-    tenants = Tenants(directory.load, clock=lambda: 0.0)
+    tenants = remembering(directory)
 
     async def fill() -> None:
         for n in range(MOST_REMEMBERED + 1):

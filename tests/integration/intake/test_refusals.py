@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import update
 
 from config.settings import Settings
-from intake.auth import LEEWAY
 from models.organization import Organization, Tenant
 from models.session import Database, tenant_session
 from tests.integration.intake.problems import fields, refused
@@ -236,7 +235,7 @@ def signed(tenant: Tenant, settings: Settings, **changes: Any) -> str:
 
 BAD_TOKENS: dict[str, TokenMaker] = {
     "expired": lambda tenant, settings: signed(
-        tenant, settings, exp=datetime.now(UTC) - LEEWAY - timedelta(seconds=2)
+        tenant, settings, exp=datetime.now(UTC) - settings.jwt_leeway - timedelta(seconds=2)
     ),
     "wrong key": lambda tenant, _: jwt.encode(claims(tenant), "k" * 64, algorithm="HS256"),
     "alg none": lambda tenant, _: jwt.encode(claims(tenant), None, algorithm="none"),
