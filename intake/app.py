@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from config.logging import configure_logging
 from config.settings import Settings, get_settings
+from config.tracing import trace_as
 from intake import errors, openapi
 from intake.auth.access import listen, open_access
 from intake.limits import BodyLimit
@@ -35,6 +36,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings or get_settings()
     app.state.settings = settings
     configure_logging(settings)
+    trace_as("genius-intake")
     # It would log the query, and say again what our own line says.
     logging.getLogger("uvicorn.access").disabled = True
     app.state.database = open_database(settings)

@@ -171,6 +171,7 @@ def install(app: FastAPI) -> None:
 
 def _handler(translate: Callable[[Any], ProblemError]) -> Callable[[Request, Exception], Any]:
     async def handle(request: Request, error: Exception) -> Response:
-        return response(translate(error), request_id=request.state.request_id, path=request.url.path)
+        request.state.problem = problem = translate(error)
+        return response(problem, request_id=request.state.request_id, path=request.url.path)
 
     return handle

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import structlog
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
@@ -61,9 +60,3 @@ def _ages(report: RelayReport) -> Iterator[Metric]:
         told = "Seconds since a beat measured what genius_relay_* tells."
         yield GaugeMetricFamily("genius_relay_measured_age_seconds", told, age)
 
-
-def relay_registry(engine: Engine) -> CollectorRegistry:
-    """Return a registry of the relay's metrics alone: those of processes may be read from files."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(RelayCollector(engine))
-    return registry

@@ -27,6 +27,7 @@ app = Celery(
         "tasks.upkeep",
         "tasks.recurring",
         "worker.metrics.serve",
+        "worker.metrics.lanes",
     ],
 )
 # Read when first needed: whoever only looks at the catalogue of kinds needs no environment.

@@ -1,5 +1,6 @@
 """For the platform that runs us: alive, ready, and the metrics."""
 
+import hmac
 import os
 from typing import Any, Literal
 
@@ -14,8 +15,8 @@ from starlette.responses import Response
 
 from intake.errors import DATABASE_AWAY
 from intake.openapi import problems
-from intake.problem import ProblemError
-from intake.relay_metrics import relay_registry
+from intake.metrics import state_registry
+from intake.problem import ProblemError, UnauthenticatedError
 
 router = APIRouter(tags=["health"])
 log = structlog.get_logger("intake.health")
@@ -66,9 +67,17 @@ def _redis_answers(request: Request) -> bool:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def metrics(request: Request) -> Response:
+    _check_token(request)
     registry: CollectorRegistry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # ships no types
-    relay = relay_registry(request.app.state.database.engine)
-    return Response(generate_latest(registry) + generate_latest(relay), media_type=CONTENT_TYPE_LATEST)
+    state = state_registry(request.app.state)
+    return Response(generate_latest(registry) + generate_latest(state), media_type=CONTENT_TYPE_LATEST)
+
+
+def _check_token(request: Request) -> None:
+    token = request.app.state.settings.metrics_token
+    shown = request.headers.get("authorization", "").encode()
+    if token is not None and not hmac.compare_digest(shown, f"Bearer {token.get_secret_value()}".encode()):
+        raise UnauthenticatedError("Metrics are for who has the token of GENIUS_METRICS_TOKEN.", code=None)
