@@ -34,7 +34,7 @@ keep GENIUS_RELAY_DATABASE_URL "$(database genius_relay RELAY_PASSWORD genius)"
 keep GENIUS_OWNER_DATABASE_URL "$(database genius_owner OWNER_PASSWORD genius)"
 keep GENIUS_SUPERUSER_DATABASE_URL "$(database postgres SUPERUSER_PASSWORD postgres)"
 keep GENIUS_REDIS_URL "redis://:$(read_secret REDIS_PASSWORD)@$redis/0"
-keep FLOWER_BASIC_AUTH "operator:$(read_secret FLOWER_PASSWORD)"
+keep GENIUS_FLOWER_USERS "$(printf '{"operator": {"password": "%s", "role": "operator"}}' "$(read_secret FLOWER_PASSWORD)")"
 # Nothing until you have them: what platforms know you by, former master keys, the mail server's password.
 keep GENIUS_SOCIAL_CLIENTS "{}"
 keep GENIUS_RETIRED_CREDENTIAL_SECRETS "[]"

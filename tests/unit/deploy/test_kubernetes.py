@@ -30,7 +30,7 @@ CLASSES = {
     "relay": {"GENIUS_RELAY_DATABASE_URL"},
     "owner": PRIVILEGED,
     "mail": {"GENIUS_SMTP_PASSWORD"},
-    "operators": {"FLOWER_BASIC_AUTH"},
+    "operators": {"GENIUS_FLOWER_USERS"},
 }
 """What each Secret `genius-<name>` holds; docs/deployment.md makes them so."""
 
@@ -61,6 +61,7 @@ SETTINGS_GIVEN = of_kind("ConfigMap")["genius-settings"]["data"]
 
 every_pod = pytest.mark.parametrize("name", sorted(PODS))
 every_deployment = pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
+every_deployment_but_flower = pytest.mark.parametrize("name", sorted(DEPLOYMENTS.keys() - {"flower"}))
 
 
 def container(name: str) -> dict[str, Any]:
@@ -181,12 +182,12 @@ def test_a_pod_is_probed(name: str) -> None:
             assert " ".join(probes[probe]["exec"]["command"]) == composed
 
 
-@every_deployment
+@every_deployment_but_flower
 def test_an_upgrade_brings_new_pods_before_old_ones_go(name: str) -> None:
     assert DEPLOYMENTS[name]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
-@pytest.mark.parametrize("name", sorted(DEPLOYMENTS.keys() - {"flower"}))
+@every_deployment_but_flower
 def test_a_drained_node_takes_few_pods_at_once(name: str) -> None:
     budget = of_kind("PodDisruptionBudget")[name]["spec"]
     labels = DEPLOYMENTS[name]["spec"]["template"]["metadata"]["labels"]
