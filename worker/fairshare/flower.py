@@ -1,13 +1,19 @@
-"""Let Flower's page on the broker show how much waits in each lane."""
+"""Let Flower's page on the broker show what waits in each lane, and whose it is."""
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import flower.views
 from kombu import Connection
 
+from worker.fairshare.queue import FairQueue
 from worker.fairshare.transport import ALIASES
+from worker.fairshare.view import TenantStats
+
+BUSIEST = 5
+"""Tenants named of each lane."""
 
 flowers_own = flower.views.Broker
 
@@ -21,13 +27,49 @@ class Lanes:
         )
 
     async def queues(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        """Return how many messages wait in each lane."""
-        return await asyncio.get_running_loop().run_in_executor(None, self._sizes, list(names))
+        """Return what each lane has: how much waits and runs, and its busiest tenants."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._describe, list(names))
 
-    def _sizes(self, names: list[str]) -> list[dict[str, Any]]:
+    def _describe(self, names: list[str]) -> list[dict[str, Any]]:
         with self._connection as connection:
             channel: Any = connection.channel()
-            return [{"name": name, "messages": channel._size(name)} for name in names]  # noqa: SLF001 - Kombu's hook
+            return [describe(channel.lane(name)) for name in names]
+
+
+def describe(lane: FairQueue) -> dict[str, Any]:
+    """Return what a lane has, in the words of Flower and, of its busiest tenants, in ours."""
+    # A tenant that changes while it is read may come twice; the last reading counts.
+    tenants = {stats.tenant: stats for stats in lane.stats()}.values()
+    ready = sum(stats.waiting for stats in tenants)
+    return {
+        "name": lane.lane,
+        "messages": ready + sum(stats.delayed + stats.set_aside for stats in tenants),
+        "messages_ready": ready,
+        "messages_unacknowledged": sum(stats.in_flight for stats in tenants),
+        "oldest_age_s": max((age for stats in tenants if (age := _age(stats)) is not None), default=None),
+        "tenants": [_busy(stats) for stats in sorted(tenants, key=_business, reverse=True)[:BUSIEST]],
+    }
+
+
+def _busy(stats: TenantStats) -> dict[str, Any]:
+    return {
+        "tenant": stats.tenant,
+        "waiting": stats.waiting,
+        "delayed": stats.delayed,
+        "in_flight": stats.in_flight,
+        "oldest_age_s": _age(stats),
+        "worker_time_s": round(stats.used.total_seconds(), 3),
+    }
+
+
+def _age(stats: TenantStats) -> float | None:
+    if stats.oldest is None:
+        return None
+    return round(max((datetime.now(UTC) - stats.oldest).total_seconds(), 0.0), 1)
+
+
+def _business(stats: TenantStats) -> tuple[int, int, float]:
+    return stats.waiting + stats.in_flight, stats.delayed, stats.used.total_seconds()
 
 
 def broker(url: str, **options: Any) -> Any:

@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from celery.worker.request import Request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from config.celery import LANES
 from config.plans import PLANS
 from worker.ending import Ending
 from worker.origin import Origin
+from worker.request import PointerRequest
 
 REGISTRY = CollectorRegistry()
 """Of a worker; the process-wide one would bring what libraries put there."""
@@ -76,7 +76,7 @@ def count(kind: str, lane: str, origin: Origin, ending: Ending, seconds: float) 
         told.wait.observe(max(time.time() - seconds - origin.ready_at, 0.0))
 
 
-class CountedRequest(Request):
+class CountedRequest(PointerRequest):
     """A message in the hands of the main process, which hears how it ended."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
