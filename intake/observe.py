@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from intake.problem import ProblemError, response
 from intake.rate_limit import tightest
 from intake.request_span import describe, request_span
+from models.acting import act_as
 
 _SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -55,6 +56,7 @@ class Observe:
         began = perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        act_as(request_id=request_id)
         status = 0
 
         async def answer(message: Message) -> None:

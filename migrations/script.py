@@ -14,3 +14,11 @@ def run_file(name: str) -> None:
     connection: psycopg.Connection[Any] | None = op.get_bind().connection.driver_connection
     assert connection is not None
     connection.execute((SQL / name).read_bytes())
+
+
+def run_file_again(name: str) -> None:
+    """Run a file whose functions exist in another version: they become what the file says."""
+    connection: psycopg.Connection[Any] | None = op.get_bind().connection.driver_connection
+    assert connection is not None
+    statements = (SQL / name).read_bytes()
+    connection.execute(statements.replace(b"CREATE FUNCTION", b"CREATE OR REPLACE FUNCTION"))

@@ -3,9 +3,20 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    ColumnElement,
+    Index,
+    ScalarSelect,
+    Select,
+    Text,
+    UniqueConstraint,
+    cast,
+    func,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, aliased, mapped_column
 
 from models.base import EMPTY_OBJECT, Base, OrganizationMixin, TenantMixin, one_of
 
@@ -27,14 +38,18 @@ class AuditEntry(TenantMixin, Base):
     origin: Mapped[str]
     """Who wrote it: a trigger cannot be made to lie, the application could."""
     actor: Mapped[str | None]
+    """A job, an operator, or the pseudonym of a user."""
     action: Mapped[str]
     """``table.verb``, or ``area.verb`` for what is not the change of a row."""
     subject: Mapped[str | None]
-    """Key of the row concerned."""
+    """Key of the row concerned; of a person, the pseudonym."""
     detail: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
+    """What can name no person; the rest stands in `AuditDetail`."""
     previous_hash: Mapped[bytes]
     hash: Mapped[bytes]
     """SHA-256 of the previous hash and this entry."""
+    digest: Mapped[bytes | None]
+    """Of what stands beside this entry: the chain holds, whether or not that was forgotten."""
 
 
 class AuditHead(OrganizationMixin, Base):
@@ -44,3 +59,62 @@ class AuditHead(OrganizationMixin, Base):
 
     position: Mapped[int]
     hash: Mapped[bytes]
+
+
+class AuditName(Base):
+    """Whom a pseudonym of the chain means, until they are forgotten."""
+
+    __tablename__ = "audit_names"
+    __table_args__ = (UniqueConstraint("organization_id", "name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class AuditDetail(Base):
+    """What an entry says beyond who, what and when: it may tell of a person, so it can be forgotten."""
+
+    __tablename__ = "audit_details"
+    __table_args__ = (Index("ix_audit_details_request_id", "organization_id", "request_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The entry's."""
+    salt: Mapped[bytes]
+    request_id: Mapped[str | None]
+    detail: Mapped[dict[str, Any]]
+
+
+_ACTOR, _SUBJECT = aliased(AuditName), aliased(AuditName)
+
+
+def _called(name: type[AuditName], column: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
+    return (name.organization_id == AuditEntry.organization_id) & (cast(name.id, Text) == column)
+
+
+def audit_entries() -> Select[Any]:
+    """Select entries as people read them: names for pseudonyms, and what stands beside the chain."""
+    beside = (AuditDetail.organization_id == AuditEntry.organization_id) & (AuditDetail.id == AuditEntry.id)
+    return (
+        select(
+            AuditEntry.id,
+            AuditEntry.position,
+            AuditEntry.occurred_at,
+            AuditEntry.origin,
+            func.coalesce(_ACTOR.name, AuditEntry.actor).label("actor"),
+            AuditEntry.action,
+            func.coalesce(_SUBJECT.name, AuditEntry.subject).label("subject"),
+            AuditEntry.detail.op("||")(func.coalesce(AuditDetail.detail, EMPTY_OBJECT)).label("detail"),
+            AuditDetail.request_id,
+            (AuditEntry.digest.is_not(None) & AuditDetail.id.is_(None)).label("forgotten"),
+            AuditEntry.hash,
+        )
+        .outerjoin(AuditDetail, beside)
+        .outerjoin(_ACTOR, _called(_ACTOR, AuditEntry.actor))
+        .outerjoin(_SUBJECT, _called(_SUBJECT, AuditEntry.subject))
+    )
+
+
+def alias_of(name: str) -> ScalarSelect[Any]:
+    """Select what the chain calls *name*, or the name itself where it has no pseudonym."""
+    pseudonym = select(cast(AuditName.id, Text)).where(AuditName.name == name).scalar_subquery()
+    return select(func.coalesce(pseudonym, name)).scalar_subquery()

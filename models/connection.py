@@ -30,7 +30,8 @@ RECYCLE_AFTER = timedelta(minutes=30)
 
 BEGIN = "BEGIN"
 BEGIN_BOUND = """
-BEGIN; SELECT pg_catalog.set_config('app.tenant_seal', %s, true), pg_catalog.set_config('app.actor', %s, true)
+BEGIN; SELECT pg_catalog.set_config('app.tenant_seal', %s, true),
+    pg_catalog.set_config('app.actor', %s, true), pg_catalog.set_config('app.request_id', %s, true)
 """
 
 IDENTITY = """
@@ -84,6 +85,9 @@ class Binding(Protocol):
 
     @property
     def actor(self) -> str: ...
+
+    @property
+    def request_id(self) -> str: ...
 
     def seal(self) -> str: ...
 
@@ -223,7 +227,7 @@ def _begin(connection: Connection) -> None:
         if binding is None:
             cursor.execute(BEGIN)
         else:
-            cursor.execute(BEGIN_BOUND, (binding.seal(), binding.actor))
+            cursor.execute(BEGIN_BOUND, (binding.seal(), binding.actor, binding.request_id))
     except psycopg.OperationalError as error:
         connection.invalidate(error)
         raise OperationalError(BEGIN, None, error, connection_invalidated=True) from error

@@ -14,6 +14,9 @@ from config.plans import Plan, terms_of
 from models.base import EMPTY_OBJECT, NEW_ID, Base, SoftDeleteMixin, TimestampMixin, one_of
 from models.session import Database, call
 
+DEFAULT_REGION = "default"
+"""Of organizations and processes that nobody gave one."""
+
 
 class OrganizationStatus(StrEnum):
     ACTIVE = "active"
@@ -44,6 +47,8 @@ class Organization(TimestampMixin, SoftDeleteMixin, Base):
     time_zone: Mapped[str] = mapped_column(server_default="UTC")
     pools_training_data: Mapped[bool] = mapped_column(server_default="false")
     """Consent to train predictive models across organizations."""
+    region: Mapped[str] = mapped_column(server_default=DEFAULT_REGION)
+    """Where its data are and its jobs run; it never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Tenant:
     time_zone: str
     billing_anchor: date
     """Billing periods begin on this day of the month."""
+    region: str = DEFAULT_REGION
 
     @property
     def terms(self) -> Plan:

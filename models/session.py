@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
 from config.settings import Settings, get_settings
+from models.acting import acting
 from models.base import Base, SoftDeleteMixin
 from models.connection import BINDING, build_engine
 from models.registry import load_tables
@@ -60,6 +61,7 @@ class TenantBinding:
     database: Database
     organization_id: UUID
     actor: str
+    request_id: str = ""
 
     def seal(self) -> str:
         return self.database.seal(self.organization_id)
@@ -112,10 +114,17 @@ def tenant_session(
 ) -> Iterator[TenantSession]:
     """Open one transaction that sees only the rows of *organization_id*.
 
-    Commits when the block ends, rolls back when it raises. The audit log names *actor* as who changed things.
+    Commits when the block ends, rolls back when it raises. The audit log names *actor* as who changed things;
+    without, whoever `acting` says.
     """
-    with TenantSession(TenantBinding(database, organization_id, actor or "")) as session, session.begin():
+    with TenantSession(bind_to(database, organization_id, actor)) as session, session.begin():
         yield session
+
+
+def bind_to(database: Database, organization_id: UUID, actor: str | None = None) -> TenantBinding:
+    """Return the binding of transactions that the current task makes."""
+    now = acting()
+    return TenantBinding(database, organization_id, actor or now.actor, now.request_id)
 
 
 def _narrowing(organization_id: UUID) -> LoaderCriteriaOption:

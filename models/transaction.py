@@ -12,12 +12,13 @@ from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Connection
 
 from models.connection import BEGUN_BY_CALLER, CANARY_IN_PIPELINE, RAN_FREE_SQL
-from models.session import Database, TenantBinding, TenantSession
+from models.session import Database, TenantBinding, TenantSession, bind_to
 
 log = logging.getLogger(__name__)
 
 BIND = (
-    "SELECT pg_catalog.set_config('app.tenant_seal', %s, true), pg_catalog.set_config('app.actor', '', true)"
+    "SELECT pg_catalog.set_config('app.tenant_seal', %s, true), pg_catalog.set_config('app.actor', %s, true),"
+    " pg_catalog.set_config('app.request_id', %s, true)"
 )
 
 
@@ -42,7 +43,7 @@ class TenantTransaction:
     def _begin(self) -> None:
         self._connection.info[RAN_FREE_SQL] = True
         self.execute("BEGIN")
-        self.execute(BIND, (self._binding.seal(),))
+        self.execute(BIND, (self._binding.seal(), self._binding.actor, self._binding.request_id))
 
     def execute(
         self, statement: QueryNoTemplate, parameters: Params | None = None
@@ -98,7 +99,7 @@ def tenant_transaction(database: Database, organization_id: UUID) -> Iterator[Te
     """Open one transaction that sees only the rows of *organization_id*; what is not committed rolls back."""
     with database.engine.connect() as pooled:
         connection = pooled.execution_options(**{BEGUN_BY_CALLER: True})
-        transaction = TenantTransaction(connection, TenantBinding(database, organization_id, ""))
+        transaction = TenantTransaction(connection, bind_to(database, organization_id))
         try:
             yield transaction
         finally:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InvalidRequestError, ProgrammingError
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from models.audit import AuditEntry
+from models.audit import AuditEntry, audit_entries
 from models.campaign import Campaign
 from models.job import Job
 from models.lead import Lead
@@ -163,7 +163,7 @@ def test_the_audit_log_names_the_actor_of_the_session(site: Site) -> None:
         session.execute(update(Organization).values(status="suspended"))
     with tenant_session(site.database, site.mine) as session:
         session.execute(update(Organization).values(status="active"))
-        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.position.desc()).limit(2)).all()
+        entries = session.execute(audit_entries().order_by(AuditEntry.position.desc()).limit(2)).all()
 
     assert [(entry.actor, entry.detail["status"]) for entry in entries] == [
         (None, ["suspended", "active"]),

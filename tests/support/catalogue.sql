@@ -118,6 +118,11 @@ WHERE prosecdef AND (signature, service.rolname) NOT IN (
     ('app.audit(text,text,jsonb)', 'genius_app'),
     ('app.relay_report()', 'genius_app'),
     ('app.forget_jobs(timestamp with time zone,integer)', 'genius_app'),
+    ('app.find_person(text)', 'genius_app'),
+    ('app.scrub_table(regclass,text,text,uuid)', 'genius_app'),
+    ('app.forget_rows(regclass,uuid[],uuid)', 'genius_app'),
+    ('app.forget_audit(text,uuid)', 'genius_app'),
+    ('app.empty_table(regclass,uuid,uuid)', 'genius_app'),
     ('app.ensure_event_partitions(integer)', 'genius_relay'),
     ('app.turn_history(integer,interval)', 'genius_relay'))
 UNION ALL

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from config.plans import PLANS
 from models.analytics import AnalyticsEvent
-from models.audit import AuditEntry
+from models.audit import AuditEntry, audit_entries
 from models.organization import Tenant
 from models.session import Database, tenant_session
 from tests.integration.intake.problems import fields, refused
@@ -108,7 +108,7 @@ def test_a_correction_and_an_erasure_show_at_once(
     assert erased.json()["events"] == 1
     assert ask(client, as_acme, metric="value").json()["total"]["value"] == 5
     with tenant_session(database, acme.organization_id) as session:
-        [entry] = session.scalars(select(AuditEntry).where(AuditEntry.action == "analytics.erased"))
+        [entry] = session.execute(audit_entries().where(AuditEntry.action == "analytics.erased"))
         assert entry.detail == {"visitors": 1, "events": 1}, "how many, not whom"
 
 
