@@ -14,7 +14,9 @@ def upgrade() -> None:
     for table in ("jobs", "job_history"):
         op.add_column(table, sa.Column("traceparent", sa.Text))
     run_file("operations.sql")
+    run_file("operators.sql")
 
 
 def downgrade() -> None:
+    run_file("drop_operators.sql")
     run_file("drop_operations.sql")
