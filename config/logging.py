@@ -4,6 +4,7 @@ import logging
 
 import structlog
 
+from config.exception import discreetly, plainly
 from config.settings import Settings
 
 
@@ -31,7 +32,9 @@ def configure_logging(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(
+                    plainly if settings.environment == "development" else discreetly
+                ),
                 structlog.dev.ConsoleRenderer()
                 if settings.log_format == "console"
                 else structlog.processors.JSONRenderer(),
