@@ -52,14 +52,25 @@ class Plan:
     paused: bool = False
     """No plan is; an operator may pause an organization."""
     paused_kinds: frozenset[str] = frozenset()
+    switched_off: frozenset[str] = frozenset()
+    """Features that an organization does without, although it may have them; none of a plan is."""
 
-    def offers(self, feature: str) -> bool:
-        """Tell whether the plan includes *feature*."""
+    def allows(self, feature: str) -> bool:
+        """Tell whether the plan includes *feature*, switched on or off."""
         return feature in self.features or ALL_FEATURES in self.features
 
+    def offers(self, feature: str) -> bool:
+        """Tell whether *feature* can be used."""
+        return feature not in self.switched_off and self.allows(feature)
+
+
+CUSTOM_DOMAIN = "custom_domain"
 
 _BASIC = frozenset({"basic_social", "basic_analytics"})
 _ADVANCED = _BASIC | {"advanced_analytics", "ai_content", "predictive_scoring"}
+
+FEATURES = tuple(sorted(_ADVANCED | {CUSTOM_DOMAIN}))
+"""Every feature by name; a plan with all features has these."""
 
 STARTER = Plan(
     name="starter",
@@ -155,6 +166,8 @@ class Overrides(BaseModel):
     """None of its jobs begin."""
     paused_kinds: frozenset[str] = frozenset()
     """Its jobs of these kinds do not begin."""
+    switched_off: frozenset[str] = frozenset()
+    """Features that it switched off itself."""
 
 
 def terms_of(plan_name: str, overrides: Mapping[str, Any]) -> Plan:

@@ -209,6 +209,9 @@ class Settings(BaseSettings):
     webhooks_to_private_addresses: bool = False
     """Let webhooks go to http and to private addresses; for development only."""
 
+    dns_servers: tuple[str, ...] = ()
+    """Who is asked whose a domain is, a JSON list as in ["10.0.0.2:53"]; the system's servers otherwise."""
+
     smtp_host: str | None = None
     """Mail server for alerts; without it no e-mail is sent, and the deliveries say so."""
 

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from config.plans import cheapest_with
+from config.plans import PLANS, cheapest_with
 from intake.problem import (
     TITLES,
     ConflictError,
@@ -55,6 +55,12 @@ def _limit(error: LimitExceededError | LimitReachedError) -> ProblemError:
 
 
 def _feature(error: FeatureNotInPlanError) -> ProblemError:
+    if PLANS[error.plan].offers(error.feature):
+        return ForbiddenError(
+            "feature-switched-off",
+            f"Your organization switched {error.feature} off. Switch it on again under /api/v1/features.",
+            feature=error.feature,
+        )
     offering = cheapest_with(error.feature)
     advice = f" Upgrade to {offering.name} to use it." if offering is not None else ""
     return ForbiddenError(
@@ -121,6 +127,14 @@ def _invalid(error: RequestValidationError) -> ProblemError:
     return refuse([{**one, "loc": one["loc"][1:]} for one in error.errors()])
 
 
+def _taken(constraint: str) -> ProblemError:
+    """Name what must be unique, where the key is of one column; by its own name where it is normalised."""
+    field = constraint.partition("_organization_id_")[2].removesuffix("_norm")
+    message = "is taken: there is one like this already; choose another"
+    errors = [FieldError(field=field, message=message)] if field else []
+    return ProblemError(409, "exists", "There is one like this already.", errors=errors)
+
+
 def _broken_rule(error: exc.IntegrityError) -> ProblemError:
     """Translate what only the database could see: a reference to nothing, a name that is taken."""
     if not isinstance(error.orig, psycopg.Error):
@@ -131,7 +145,7 @@ def _broken_rule(error: exc.IntegrityError) -> ProblemError:
             field = constraint.partition("organization_id_")[2] or "body"
             return InvalidRequestError([FieldError(field=field, message="names nothing of yours")])
         case "23505":
-            return ConflictError("exists", "There is one like this already.")
+            return _taken(constraint)
         case "23514":
             field = constraint.removeprefix(f"ck_{error.orig.diag.table_name}_")
             return InvalidRequestError([FieldError(field=field, message="is out of range")])
@@ -161,6 +175,16 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     exc.IntegrityError: _broken_rule,
     **dict.fromkeys(DATABASE_AWAY, _away),
 }
+
+
+REFUSALS = (ProblemError, FeatureNotInPlanError, LimitReachedError, exc.IntegrityError)
+"""What refuses one thing of several, and leaves the others possible."""
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """Return the problem that *error*, one of `REFUSALS`, is answered with."""
+    translate = next(_TRANSLATIONS[kind] for kind in type(error).__mro__ if kind in _TRANSLATIONS)
+    return translate(error)
 
 
 def install(app: FastAPI) -> None:

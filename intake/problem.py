@@ -16,6 +16,7 @@ TITLES: Mapping[int, str] = {
     405: "Method not allowed",
     406: "Not acceptable",
     409: "Conflict",
+    412: "Changed meanwhile",
     413: "Body too large",
     422: "Invalid request",
     429: "Too many requests",

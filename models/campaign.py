@@ -34,6 +34,10 @@ class Campaign(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             text("created_at DESC"),
             postgresql_where=text("status = 'active' AND deleted_at IS NULL"),
         ),
+        *(
+            Index(f"ix_campaigns_by_{column}", "organization_id", column, "id")
+            for column in ("created_at", "updated_at", "name")
+        ),
     )
 
     name: Mapped[str]

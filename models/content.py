@@ -32,6 +32,10 @@ class ContentAsset(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
         references("users", "created_by"),
         CheckConstraint("byte_size >= 0", name="byte_size"),
         Index("ix_content_assets_created_at", "organization_id", "kind", text("created_at DESC")),
+        *(
+            Index(f"ix_content_assets_by_{column}", "organization_id", column, "id")
+            for column in ("created_at", "updated_at")
+        ),
     )
 
     kind: Mapped[str]

@@ -75,6 +75,7 @@ class User(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             unique=True,
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        Index("ix_users_by_created_at", "organization_id", "created_at", "id"),
     )
 
     email: Mapped[str]

@@ -1,4 +1,4 @@
-"""How an organization wants its reports to look; kept under one key of its settings."""
+"""How an organization wants to look, in reports and elsewhere; kept under one key of its settings."""
 
 import base64
 import binascii
@@ -47,13 +47,15 @@ Colour = Annotated[str, AfterValidator(_colour)]
 
 
 class Branding(BaseModel):
-    """A name, a colour and a logo; what is left out looks as it does for everyone."""
+    """A name, colours and a logo; what is left out looks as it does for everyone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: Annotated[Text, Field(min_length=1, max_length=100)] | None = None
     """Instead of the organization's."""
     colour: Colour | None = None
+    accent: Colour | None = None
+    """Of what shall stand out in clients; reports need one colour only."""
     logo: Annotated[str, Field(max_length=LARGEST_LOGO * 2), AfterValidator(_picture)] | None = None
     """A PNG or JPEG, in base64."""
     logo_text: Annotated[Text, Field(max_length=100)] | None = None

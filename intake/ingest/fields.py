@@ -80,7 +80,7 @@ Long = Annotated[Text, Field(min_length=1, max_length=2_000)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
 
 
-def _shaped(pattern: str, message: str) -> AfterValidator:
+def shaped(pattern: str, message: str) -> AfterValidator:
     """Refuse what does not match *pattern* as a whole, in words: a pattern is no advice."""
     compiled = re.compile(pattern)
 
@@ -95,10 +95,10 @@ def _shaped(pattern: str, message: str) -> AfterValidator:
 Email = Annotated[
     Text,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    _shaped(r"[^@\s]+@[^@\s]+", "must be an e-mail address, as in ann@example.com"),
+    shaped(r"[^@\s]+@[^@\s]+", "must be an e-mail address, as in ann@example.com"),
     Field(json_schema_extra={"format": "email"}),
 ]
-Currency = Annotated[str, _shaped(r"[A-Z]{3}", "must be three capital letters, as in EUR")]
+Currency = Annotated[str, shaped(r"[A-Z]{3}", "must be three capital letters, as in EUR")]
 
 
 def unique(name: str, values: list[str]) -> None:

@@ -1,27 +1,17 @@
-"""Campaigns: create, read, change, delete."""
+"""Campaigns: what posts, media and leads are gathered under."""
 
 from typing import Annotated, Self
-from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field, StrictInt, TypeAdapter, model_validator
-from sqlalchemy import func, insert, select, update
+from pydantic import Field, StrictInt, model_validator
 
-from intake.allowance import make_room
-from intake.auth import AnyCaller, Caller, allowed
-from intake.body import body_of
 from intake.ingest.fields import Attributes, Body, Currency, Day, Long, Short
-from intake.openapi import READ, READ_ONE, WRITE, problems
-from intake.paging import Cursor, CursorParameter, Limit, Page
-from intake.problem import NotFoundError
-from intake.views.campaign import COLUMNS, CampaignView, Place, list_campaigns
+from intake.resource.declaration import Resource, Rules, Values, before, equals, since
+from intake.resource.repository import Repository
+from intake.resource.router import routes_of
+from intake.setting_keys import CURRENCY, read_setting
+from intake.views.campaign import CampaignView
 from models.campaign import Campaign, CampaignStatus
-from models.session import tenant_session
 from models.user import Permission
-
-router = APIRouter(prefix="/api/v1/campaigns", tags=["campaigns"])
-
-Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_CAMPAIGNS))]
 
 
 class CampaignChange(Body):
@@ -51,72 +41,32 @@ class CampaignBody(CampaignChange):
     name: Short
 
 
-_campaign, _campaign_extra = body_of("CampaignBody", TypeAdapter(CampaignBody))
-_change, _change_extra = body_of("CampaignChange", TypeAdapter(CampaignChange))
-_places: Cursor[Place] = Cursor(TypeAdapter(Place))
+class _Rules(Rules):
+    def made(self, repository: Repository, values: Values) -> Values:
+        """Let a budget without a currency be in the organization's."""
+        if values["budget_cents"] is not None and values["currency"] is None:
+            values["currency"] = read_setting(repository.session, CURRENCY)
+        return values
 
 
-@router.post("", status_code=201, responses=WRITE, openapi_extra=_campaign_extra, summary="Create a campaign")
-def create(
-    request: Request, response: Response, caller: Manager, body: Annotated[CampaignBody, _campaign]
-) -> CampaignView:
-    values = body.model_dump() | {"organization_id": caller.tenant.organization_id}
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        make_room(session, caller, "campaigns")
-        row = session.execute(insert(Campaign).values(**values).returning(*COLUMNS)).one()
-    response.headers["Location"] = f"{router.prefix}/{row.id}"
-    return CampaignView.model_validate(row)
-
-
-@router.get("", responses=READ, summary="List campaigns, newest first")
-def campaigns(
-    request: Request,
-    caller: AnyCaller,
-    *,
-    status: CampaignStatus | None = None,
-    cursor: CursorParameter = None,
-    limit: Limit = 50,
-) -> Page[CampaignView]:
-    after = _places.read(cursor)
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        rows = list_campaigns(session, status=status, after=after, limit=limit + 1)
-    shown, following = _places.page(rows, limit, lambda row: (row.created_at, row.id))
-    return Page(items=[CampaignView.model_validate(row) for row in shown], next_cursor=following)
-
-
-@router.get("/{campaign_id}", responses=READ_ONE, summary="One campaign")
-def campaign(request: Request, caller: AnyCaller, campaign_id: UUID) -> CampaignView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        row = session.execute(select(*COLUMNS).where(Campaign.id == campaign_id)).one_or_none()
-    if row is None:
-        raise NotFoundError("campaign")
-    return CampaignView.model_validate(row)
-
-
-@router.patch(
-    "/{campaign_id}",
-    responses=WRITE | problems(404),
-    openapi_extra=_change_extra,
-    summary="Change a campaign",
+CAMPAIGNS = Resource(
+    name="campaign",
+    path="/campaigns",
+    table=Campaign,
+    view=CampaignView,
+    create=CampaignBody,
+    change=CampaignChange,
+    manage=Permission.MANAGE_CAMPAIGNS,
+    bulk=True,
+    filters={
+        "status": equals(Campaign.status, CampaignStatus),
+        "objective": equals(Campaign.objective),
+        "starts_since": since(Campaign.starts_at),
+        "starts_before": before(Campaign.starts_at),
+    },
+    sorts=("created_at", "updated_at", "name"),
+    meter="campaigns",
+    rules=_Rules(),
 )
-def change(
-    request: Request, caller: Manager, campaign_id: UUID, body: Annotated[CampaignChange, _change]
-) -> CampaignView:
-    values = body.model_dump(exclude_unset=True) | {"updated_at": func.now()}
-    statement = update(Campaign).where(Campaign.id == campaign_id, Campaign.deleted_at.is_(None))
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        row = session.execute(statement.values(**values).returning(*COLUMNS)).one_or_none()
-    if row is None:
-        raise NotFoundError("campaign")
-    return CampaignView.model_validate(row)
 
-
-@router.delete("/{campaign_id}", status_code=204, responses=READ_ONE, summary="Delete a campaign")
-def delete(request: Request, caller: Manager, campaign_id: UUID) -> None:
-    statement = update(Campaign).where(Campaign.id == campaign_id, Campaign.deleted_at.is_(None))
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        deleted = session.execute(
-            statement.values(deleted_at=func.now()).returning(Campaign.id)
-        ).one_or_none()
-    if deleted is None:
-        raise NotFoundError("campaign")
+router = routes_of(CAMPAIGNS)

@@ -1,22 +1,24 @@
-"""The media library: upload, list, read back, remove; and the addresses by which platforms fetch media."""
+"""The content library: texts, and media with the addresses by which platforms fetch them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse
-from pydantic import TypeAdapter
+from pydantic import Field
 from sqlalchemy import func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from intake.auth import AnyCaller, Caller, allowed
+from intake.ingest.fields import Attributes, Body, Short
 from intake.limits import BodyTooLargeError
-from intake.openapi import READ, READ_ONE, WRITE, problems
-from intake.paging import Cursor, CursorParameter, Limit, Page
+from intake.openapi import READ_ONE, WRITE, problems
 from intake.post_body import refuse_fields
 from intake.problem import NotFoundError
-from intake.views.content import MEDIUM_COLUMNS, MediumDetails, find_medium, list_media
+from intake.resource.declaration import Resource, equals, holds
+from intake.resource.router import routes_of
+from intake.views.content import MEDIUM_COLUMNS, MediumDetails, TextView
 from models.content import AssetKind, AssetStatus, ContentAsset
 from models.quota import Quota
 from models.session import Database, tenant_session
@@ -24,20 +26,84 @@ from models.user import Permission
 from tasks.media_link import PATH, is_good
 from tasks.media_store import ForeignKeyError, MediaStore, MediaTooLargeError, Stored, key_of
 from tasks.media_type import Seen, UnknownTypeError, look
-from tasks.payloads import storable
+from tasks.payloads import LONGEST_POST, Text, storable
 
 router = APIRouter(tags=["content"])
 
 Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_SOCIAL))]
+Tags = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Field(max_length=50)]
+Script = Annotated[Text, Field(min_length=1, max_length=LONGEST_POST)]
 MEDIA = "/api/v1/content/media"
 CACHED = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-_places = Cursor(TypeAdapter(UUID))
 _raw = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+
+class MediumChange(Body):
+    """What to change of what is told of a medium; the file itself stays."""
+
+    title: Annotated[Text, Field(max_length=200)] = ""
+    alt_text: Annotated[Text, Field(max_length=2_000)] | None = None
+    status: AssetStatus = AssetStatus.APPROVED
+    tags: Tags = []  # noqa: RUF012 - pydantic copies defaults
+    campaign_id: UUID | None = None
+
+
+class TextChange(Body):
+    """What to change; a field that is left out stays, null empties it."""
+
+    kind: Literal[AssetKind.TEXT, AssetKind.TEMPLATE] = AssetKind.TEXT
+    title: Short = ""
+    body: Script = ""
+    status: AssetStatus = AssetStatus.DRAFT
+    tags: Tags = []  # noqa: RUF012 - pydantic copies defaults
+    attributes: Attributes = {}  # noqa: RUF012 - as above
+    campaign_id: UUID | None = None
+
+
+class TextBody(TextChange):
+    """A new text, or a template of one."""
+
+    title: Short
+    body: Script
+
+
+_FILTERS = {
+    "kind": equals(ContentAsset.kind, AssetKind),
+    "status": equals(ContentAsset.status, AssetStatus),
+    "tag": holds(ContentAsset.tags),
+    "campaign_id": equals(ContentAsset.campaign_id, UUID),
+}
+
+MEDIUM = Resource(
+    name="medium",
+    path="/content/media",
+    table=ContentAsset,
+    view=MediumDetails,
+    change=MediumChange,
+    manage=Permission.MANAGE_SOCIAL,
+    removable=False,  # the routes below do, with the file
+    only=(ContentAsset.storage_key.is_not(None),),
+    filters=_FILTERS,
+    sorts=("created_at", "updated_at"),
+)
+TEXT = Resource(
+    name="text",
+    path="/content/texts",
+    table=ContentAsset,
+    view=TextView,
+    create=TextBody,
+    change=TextChange,
+    manage=Permission.MANAGE_SOCIAL,
+    bulk=True,
+    only=(ContentAsset.kind.in_((AssetKind.TEXT, AssetKind.TEMPLATE)), ContentAsset.body.is_not(None)),
+    filters=_FILTERS,
+    sorts=("created_at", "updated_at"),
+)
 
 Title = Annotated[str, Query(max_length=200)]
 AltText = Annotated[str | None, Query(max_length=2_000, description="For who cannot see it.")]
@@ -108,47 +174,27 @@ def _values(stored: Stored, seen: Seen) -> dict[str, object]:
     }
 
 
-@router.get(MEDIA, responses=READ, summary="List media, newest first")
-def media(
-    request: Request, caller: AnyCaller, *, cursor: CursorParameter = None, limit: Limit = 50
-) -> Page[MediumDetails]:
-    before = _places.read(cursor)
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        rows = list_media(session, before=before, limit=limit + 1)
-    shown, following = _places.page(rows, limit, lambda row: row.id)
-    return Page(items=[MediumDetails.model_validate(row) for row in shown], next_cursor=following)
-
-
-@router.get(MEDIA + "/{asset_id}", responses=READ_ONE, summary="What is known of a medium")
-def medium(request: Request, caller: AnyCaller, asset_id: UUID) -> MediumDetails:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        row = find_medium(session, asset_id)
-    if row is None:
-        raise NotFoundError("medium")
-    return MediumDetails.model_validate(row)
-
-
-@router.get(MEDIA + "/{asset_id}/file", responses=READ_ONE, summary="The medium itself")
-def file(request: Request, caller: AnyCaller, asset_id: UUID) -> FileResponse:
-    return _file(request, caller.tenant.organization_id, asset_id)
+@router.get(MEDIA + "/{item_id}/file", responses=READ_ONE, summary="The medium itself")
+def file(request: Request, caller: AnyCaller, item_id: UUID) -> FileResponse:
+    return _file(request, caller.tenant.organization_id, item_id)
 
 
 @router.delete(
-    MEDIA + "/{asset_id}", status_code=204, responses=READ_ONE | problems(409), summary="Remove a medium"
+    MEDIA + "/{item_id}", status_code=204, responses=READ_ONE | problems(409), summary="Remove a medium"
 )
-def remove(request: Request, caller: Manager, asset_id: UUID) -> None:
+def remove(request: Request, caller: Manager, item_id: UUID) -> None:
     """Posts that have not gone out with it can no longer."""
     organization_id = caller.tenant.organization_id
     with tenant_session(request.app.state.database, organization_id) as session:
         row = session.scalars(
-            select(ContentAsset).where(ContentAsset.id == asset_id, ContentAsset.storage_key.is_not(None))
+            select(ContentAsset).where(ContentAsset.id == item_id, ContentAsset.storage_key.is_not(None))
         ).one_or_none()
         if row is None or row.storage_key is None:
             raise NotFoundError("medium")
         key = row.storage_key
         session.execute(
             update(ContentAsset)
-            .where(ContentAsset.id == asset_id)
+            .where(ContentAsset.id == item_id)
             .values(deleted_at=func.now(), storage_key=None, byte_size=0)
         )
     _store(request).remove(organization_id, key)
@@ -186,3 +232,7 @@ def _file(request: Request, organization_id: UUID, asset_id: UUID) -> FileRespon
 
 def _store(request: Request) -> MediaStore:
     return MediaStore(request.app.state.settings.media_directory)
+
+
+router.include_router(routes_of(MEDIUM))
+router.include_router(routes_of(TEXT))

@@ -6,31 +6,30 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
 
 from intake.auth import Caller, allowed
 from intake.body import body_of
+from intake.look import read_look, write_look
 from intake.openapi import READ, READ_ONE, WRITE, Responses, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError, ProblemError
 from intake.routes.jobs import Accepted
 from intake.submission import KeyHeader
-from intake.views.report import BrandingView, Place, ReportView, find_report, list_reports, show
+from intake.views.branding import BrandingView
+from intake.views.report import Place, ReportView, find_report, list_reports, show
 from models.report import ReportGrain
 from models.session import tenant_session
-from models.setting import Setting
 from models.user import Permission
-from tasks.branding import FEATURE, SETTING, Branding
+from tasks.branding import Branding
 from tasks.catalog import PRODUCE_REPORT
 from tasks.report_payloads import ProduceReport
-from worker.submit import FeatureNotInPlanError, Submission, submit
+from worker.submit import Submission, submit
 
 router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
 
 Viewer = Annotated[Caller, Depends(allowed(Permission.VIEW_ANALYTICS))]
 Producer = Annotated[Caller, Depends(allowed(Permission.MANAGE_JOBS))]
-Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_USERS))]
+Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_BRANDING))]
 
 
 class Format(StrEnum):
@@ -110,41 +109,32 @@ def produce(
     return Accepted.model_validate(job)
 
 
-@router.get("/branding", responses=READ, summary="How reports look")
+@router.get("/branding", responses=READ, deprecated=True, summary="How you look: now at /api/v1/branding")
 def branding(request: Request, caller: Viewer) -> BrandingView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        value = session.scalars(select(Setting.value).where(Setting.key == SETTING)).one_or_none()
-    return BrandingView.model_validate(Branding.model_validate(value or {}))
+    return read_look(request.app.state.database, caller)
 
 
 @router.put(
     "/branding",
     responses=WRITE,
     openapi_extra=_branding_extra,
-    summary="Have reports look as you wish, from the next one on",
+    deprecated=True,
+    summary="Look like this: now at /api/v1/branding",
 )
 def brand(request: Request, caller: Manager, body: Annotated[Branding, _branding]) -> BrandingView:
-    tenant = caller.tenant
-    if not tenant.terms.offers(FEATURE):
-        raise FeatureNotInPlanError(FEATURE, tenant.plan)
-    value = body.model_dump(mode="json", exclude_none=True)
-    row = {"organization_id": tenant.organization_id, "key": SETTING, "value": value}
-    statement = (
-        insert(Setting)
-        .values(**row)
-        .on_conflict_do_update(
-            index_elements=["organization_id", "key"], set_={"value": value, "updated_at": func.now()}
-        )
-    )
-    with tenant_session(request.app.state.database, tenant.organization_id) as session:
-        session.execute(statement)
-    return BrandingView.model_validate(body)
+    look = body.model_dump(mode="json", exclude_none=True)
+    return write_look(request.app.state.database, caller, lambda _: look)
 
 
-@router.delete("/branding", status_code=204, responses=READ, summary="Have reports look as they usually do")
+@router.delete(
+    "/branding",
+    status_code=204,
+    responses=READ,
+    deprecated=True,
+    summary="Look as usual: now at /api/v1/branding",
+)
 def unbrand(request: Request, caller: Manager) -> None:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        session.execute(delete(Setting).where(Setting.key == SETTING))
+    write_look(request.app.state.database, caller, lambda _: {})
 
 
 @router.get(

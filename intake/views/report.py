@@ -31,16 +31,6 @@ class ReportView(View):
     job_id: UUID | None
 
 
-class BrandingView(View):
-    """How reports look; null is as usual."""
-
-    name: str | None
-    colour: str | None
-    logo: str | None
-    """A PNG or JPEG, in base64."""
-    logo_text: str | None
-
-
 Place = tuple[date, ReportGrain, int]
 """First day, grain and revision of the last report shown."""
 
