@@ -42,7 +42,7 @@ def test_words_that_may_be_a_tenants_are_left_out(error: Exception, told: str) -
 def test_where_an_error_came_from_and_what_led_to_it_is_told() -> None:
     try:
         try:
-            raise ValueError("MARK")
+            raise ValueError("MARK")  # noqa: TRY301 - as it stands in code
         except ValueError as error:
             raise PermanentJobError("it cannot be read") from error
     except PermanentJobError as error:
