@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.online import create_index
 from migrations.script import run_file
 
 revision = "0009"
@@ -21,7 +22,7 @@ SORTED = {
 
 def upgrade() -> None:
     for table, column in _orders():
-        op.create_index(f"ix_{table}_by_{column}", table, ["organization_id", column, "id"])
+        create_index(f"ix_{table}_by_{column}", table, ["organization_id", column, "id"])
     op.create_table(
         "custom_domains",
         sa.Column(
