@@ -20,7 +20,7 @@ BEGIN
     RETURN QUERY
     SELECT row.id, row.kind, row.payload, row.attempt + 1, row.max_attempts, row.created_at
     FROM unnest(jobs, attempts_made) AS item(job, made)
-    JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+    JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
     WHERE row.attempt = item.made AND row.state = 'queued' AND row.attempt < row.max_attempts
       AND NOT row.cancel_requested AND (row.expires_at IS NULL OR row.expires_at > clock_timestamp())
     ORDER BY row.id
@@ -44,8 +44,8 @@ BEGIN
         SET state = 'succeeded', attempt = item.attempt, result = item.outcome, error = NULL,
             started_at = now(), finished_at = clock_timestamp()
         FROM unnest(jobs, held_attempts, outcomes, quantities) AS item(job, attempt, outcome, quantity)
-        WHERE row.organization_id = tenant AND row.id = item.job AND row.attempt = item.attempt - 1
-          AND row.state = 'queued'
+        WHERE row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
+          AND row.attempt = item.attempt - 1 AND row.state = 'queued'
         RETURNING row.id, row.attempt, row.meter, item.quantity
     ), told AS (
         INSERT INTO public.job_events (organization_id, job_id, id, at, attempt, state, detail)
@@ -55,7 +55,8 @@ BEGIN
             (clock_timestamp(), 'succeeded', NULL)
         ) AS event(at, state, detail)
     ), unboxed AS (
-        DELETE FROM public.outbox AS box USING done WHERE box.organization_id = tenant AND box.job_id = done.id
+        DELETE FROM public.outbox AS box USING done
+        WHERE box.organization_id = tenant AND box.job_id = done.id AND box.job_id = ANY (jobs)
     )
     SELECT array_agg(done.id), array_agg(done.meter), array_agg(done.quantity)
     INTO finished, meters, used FROM done;

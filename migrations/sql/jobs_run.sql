@@ -6,7 +6,9 @@
 -- Arrays run in parallel, one element a job, of any number of organizations: each element brings its own seal, and
 -- each organization's jobs are claimed under its own binding. A row that is locked is not waited for, since whoever
 -- holds it may stand still: it is answered without its kind, and its message has to come again. Nested loops by key:
--- the planner, which knows nothing of the length of an array, would read whole tables.
+-- the planner, which knows nothing of the length of an array, would read whole tables. `= ANY (array)` beside a join
+-- with the same array bounds what any plan reads: without it the planner, which takes an organization to be small,
+-- reads all of its rows and joins them.
 CREATE FUNCTION app.claim_jobs(
     seals text[], jobs uuid[], attempts_made integer[], worker text, lease interval
 ) RETURNS TABLE (
@@ -33,7 +35,7 @@ BEGIN
         WITH held AS MATERIALIZED (
             SELECT row.id, row.state
             FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
-            JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+            JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
             WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled')
               AND row.attempt < row.max_attempts AND NOT row.cancel_requested
               AND (row.expires_at IS NULL OR row.expires_at > clock_timestamp())
@@ -43,7 +45,7 @@ BEGIN
             UPDATE public.jobs AS row
             SET state = 'running', attempt = row.attempt + 1, started_at = clock_timestamp()
             FROM held
-            WHERE row.organization_id = tenant AND row.id = held.id
+            WHERE row.organization_id = tenant AND row.id = held.id AND row.id = ANY (jobs)
             RETURNING row.id, row.kind, row.payload, row.attempt, row.max_attempts, row.created_at, row.run_at,
                 held.state AS was
         ), leased AS (
@@ -60,7 +62,7 @@ BEGIN
             WHERE event.state = 'running' OR claimed.was = 'scheduled'
         ), unboxed AS (
             DELETE FROM public.outbox AS box USING claimed
-            WHERE box.organization_id = tenant AND box.job_id = claimed.id
+            WHERE box.organization_id = tenant AND box.job_id = claimed.id AND box.job_id = ANY (jobs)
         )
         SELECT claimed.id, claimed.kind, claimed.payload, claimed.attempt, claimed.max_attempts, claimed.created_at
         FROM claimed;
@@ -69,7 +71,7 @@ BEGIN
         FOR refused IN
             SELECT row.id, row.attempt
             FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
-            JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+            JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
             WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled')
             FOR UPDATE OF row SKIP LOCKED
         LOOP
@@ -78,7 +80,7 @@ BEGIN
         RETURN QUERY
         SELECT row.id, NULL::text, NULL::jsonb, row.attempt, row.max_attempts, row.created_at
         FROM unnest(seals, jobs, attempts_made) AS item(seal, job, made)
-        JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job
+        JOIN public.jobs AS row ON row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
         WHERE item.seal = own_seal AND row.attempt = item.made AND row.state IN ('queued', 'scheduled');
     END LOOP;
 END $$;
@@ -127,8 +129,9 @@ BEGIN
     UPDATE public.job_leases AS held
     SET leased_until = clock_timestamp() + lease
     FROM unnest(job_ids, attempts) AS mine(job_id, attempt), public.jobs AS job
-    WHERE held.organization_id = tenant AND held.job_id = mine.job_id AND held.attempt = mine.attempt
-      AND job.organization_id = tenant AND job.id = mine.job_id
+    WHERE held.organization_id = tenant AND held.job_id = mine.job_id AND held.job_id = ANY (job_ids)
+      AND held.attempt = mine.attempt AND job.organization_id = tenant AND job.id = mine.job_id
+      AND job.id = ANY (job_ids)
     RETURNING held.job_id, job.cancel_requested;
 END $$;
 
@@ -148,12 +151,12 @@ BEGIN
         UPDATE public.jobs AS row
         SET state = 'succeeded', result = item.outcome, error = NULL, finished_at = clock_timestamp()
         FROM unnest(jobs, held_attempts, outcomes, quantities) AS item(job, attempt, outcome, quantity)
-        WHERE row.organization_id = tenant AND row.id = item.job AND row.attempt = item.attempt
-          AND row.state = 'running'
+        WHERE row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
+          AND row.attempt = item.attempt AND row.state = 'running'
         RETURNING row.id, row.attempt, row.meter, item.quantity
     ), freed AS (
         DELETE FROM public.job_leases AS lease USING done
-        WHERE lease.organization_id = tenant AND lease.job_id = done.id
+        WHERE lease.organization_id = tenant AND lease.job_id = done.id AND lease.job_id = ANY (jobs)
     ), told AS (
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
         SELECT tenant, done.id, app.uuid7(), done.attempt, 'succeeded' FROM done
@@ -184,7 +187,8 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
         UPDATE public.quota_reservations AS reservation
         SET state = 'committed'
         FROM unnest(finished, meters, used) AS item(job, meter, quantity)
-        WHERE reservation.organization_id = tenant AND reservation.job_id = item.job AND reservation.state = 'held'
+        WHERE reservation.organization_id = tenant AND reservation.job_id = item.job
+          AND reservation.job_id = ANY (finished) AND reservation.state = 'held'
         RETURNING reservation.job_id, reservation.meter, reservation.period_start, reservation.quantity AS held,
             CASE WHEN reservation.meter = item.meter THEN coalesce(item.quantity, reservation.quantity)
                  ELSE reservation.quantity END AS quantity
