@@ -133,7 +133,9 @@ class Watch:
         for stats in tenants.values():
             for group in (total, groups[plans.get(stats.tenant, "unknown")]):
                 add(group, stats, shares, now=now)
-        return LaneView(total, groups, name_busiest(tenants, shares, self._named, now=now), shares.shortfall)
+        return LaneView(
+            total, dict(groups), name_busiest(tenants, shares, self._named, now=now), shares.shortfall
+        )
 
     def _measure(self, lane: str, tenants: Mapping[str, TenantStats]) -> Shares:
         """Return the shares of the last window, which ends now if it is long enough."""
