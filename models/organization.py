@@ -73,5 +73,5 @@ class Tenant:
 
 def load_tenant(database: Database, organization_id: UUID) -> Tenant | None:
     """Return the organization, or None when there is none or it was deleted."""
-    rows = call(database, organization_id, "load_tenant")
+    rows = call(database, organization_id, "find_tenant")
     return Tenant(**rows[0]) if rows else None

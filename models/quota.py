@@ -213,7 +213,7 @@ class Quota:
 
 def bound_tenant(session: Session) -> Tenant:
     """Return the tenant to which the transaction of *session* is bound."""
-    columns = func.app.load_tenant(func.current_setting("app.tenant_seal")).table_valued(
+    columns = func.app.find_tenant(func.current_setting("app.tenant_seal")).table_valued(
         *Tenant.__dataclass_fields__
     )
     return Tenant(**session.execute(select(columns)).mappings().one())

@@ -12,9 +12,9 @@ SELECT app.protect('public.organizations');
 SELECT app.protect_relay('public.organizations',
     ARRAY['organization_id', 'status', 'plan', 'plan_overrides', 'region']);
 
-DROP FUNCTION app.load_tenant(text);
--- What a request or a job needs to know of its organization, in one round trip.
-CREATE FUNCTION app.load_tenant(seal text)
+-- What a request or a job needs to know of its organization, in one round trip. Processes of the version before call
+-- app.load_tenant, and would not know what to do with a region: it stays until none of them is left.
+CREATE FUNCTION app.find_tenant(seal text)
 RETURNS TABLE (
     organization_id uuid, name text, status text, plan text, plan_overrides jsonb, time_zone text,
     billing_anchor date, region text)
@@ -31,4 +31,4 @@ BEGIN
         ON subscription.organization_id = organization.organization_id AND subscription.status <> 'cancelled'
     WHERE organization.organization_id = app.sealed_tenant() AND organization.deleted_at IS NULL;
 END $$;
-REVOKE ALL ON FUNCTION app.load_tenant FROM PUBLIC, genius_relay;
+REVOKE ALL ON FUNCTION app.find_tenant FROM PUBLIC, genius_relay;

@@ -31,7 +31,6 @@ def downgrade() -> None:
     op.drop_column("audit_log", "digest")
     op.drop_column("organizations", "region")
     run_file_again("audit.sql")
-    run_file("tenant.sql")
 
 
 def _create_audit() -> None:

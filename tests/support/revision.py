@@ -59,14 +59,17 @@ class Function:
     name: str
     takes: dict[str, str]
     may_leave_out: frozenset[str]
-    returns: frozenset[str]
+    returns: str
 
     def serves_callers_of(self, former: "Function") -> bool:
-        """Tell whether whoever called *former* by name may call this, and finds what it read."""
+        """Tell whether whoever called *former* by name may call this, and gets what it can read.
+
+        Callers make objects of whole rows: one column more is one that they do not know.
+        """
         known = former.takes.items() <= self.takes.items()
         added = self.takes.keys() - former.takes.keys()
         left_out = former.may_leave_out <= self.may_leave_out
-        return known and left_out and added <= self.may_leave_out and former.returns <= self.returns
+        return known and left_out and added <= self.may_leave_out and former.returns == self.returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Catalogue:
         """Ask the database."""
         with psycopg.connect(url) as connection:
             functions = [
-                Function(name, takes, frozenset(may_leave_out), _parts(returns))
+                Function(name, takes, frozenset(may_leave_out), returns)
                 for name, takes, may_leave_out, returns in connection.execute(FUNCTIONS)
             ]
             columns = {
@@ -114,12 +117,6 @@ class Catalogue:
         for name, column in later.columns.items():
             if column.required and name not in self.columns and name.split(".")[0] in tables:
                 yield f"column {name} is required, and who does not know it leaves it out"
-
-
-def _parts(returns: str) -> frozenset[str]:
-    if not returns.startswith("TABLE("):
-        return frozenset({returns})
-    return frozenset(returns.removeprefix("TABLE(").removesuffix(")").split(", "))
 
 
 @contextmanager

@@ -19,9 +19,16 @@ READY_WITHIN = timedelta(seconds=60)
 
 
 class Services:
-    """Starts worker, beat and intake processes; all of them end with the test."""
+    """Starts worker, beat and intake processes; all of them end with the test.
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], exits: ExitStack) -> None:
+    Args:
+        checkout: Whose code they run.
+    """
+
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], exits: ExitStack, checkout: Path = ROOT
+    ) -> None:
+        self._checkout = checkout
         self._directory = directory
         self._environment = {**os.environ, **environment}
         self._exits = exits
@@ -74,7 +81,7 @@ class Services:
             command,
             log=self._directory / f"{name}.log",
             environment={**self._environment, **environment},
-            directory=ROOT,
+            directory=self._checkout,
         )
         child.start()
         self._exits.callback(child.kill)
