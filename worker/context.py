@@ -108,4 +108,7 @@ class OutsideJob:
     transaction: Callable[[], AbstractContextManager[Session]]
     """Opens a transaction bound to the tenant; commits when the block ends."""
     check: Callable[[], None]
-    """Raises LeaseLostError or JobCancelledError; call it before a step that cannot be undone."""
+    """Raises when the job must not go on: lease lost, cancelled, organization suspended.
+
+    Call it before a step that cannot be undone.
+    """

@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from config.plans import terms_of
 from config.settings import get_settings
+from models.acting import acted_by
 from models.job import JobState
 from models.session import Database, call, get_database, tenant_session
 from models.transaction import tenant_transaction
@@ -77,7 +78,11 @@ def execute(
         with span("claim"):
             claim = take(database, pointer)
         if claim is not None:
-            with bound_contextvars(**name(claim)), get_lease_keeper().hold(claim) as hold:
+            with (
+                bound_contextvars(**name(claim)),
+                acted_by(f"job:{claim.job_id}"),
+                get_lease_keeper().hold(claim, fenced=kind.effects is Effects.DATABASE) as hold,
+            ):
                 return attempt(database, kind, body, hold)
     except ForgedPointerError as error:
         log.error("forged message dropped", reason=str(error))  # noqa: TRY400 - the trace tells nothing
@@ -115,10 +120,10 @@ def attempt(
         log.warning("lease lost: the attempt left no effects")
         raise
     except EXPECTED as error:
-        return fail(database, kind, hold.claim, error)
+        return fail(database, kind, hold.claim, hold.reason_of(error))
     except Exception as error:
         log.exception("unexpected error in a job")
-        return fail(database, kind, hold.claim, error)
+        return fail(database, kind, hold.claim, hold.reason_of(error))
 
 
 def run_in_database(

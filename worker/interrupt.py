@@ -1,4 +1,4 @@
-"""Stop a run whose job was cancelled and that does not stop by itself.
+"""Stop a run that may not go on (job cancelled, organization suspended) and does not stop by itself.
 
 Only a process of a prefork pool can be interrupted: it runs one job, in its main thread. A thread cannot:
 what runs in one goes on to its next safe step, or to its end.
@@ -13,17 +13,22 @@ from billiard.pool import soft_timeout_sighandler
 log = structlog.get_logger(__name__)
 
 
-def insist(times_noticed: int) -> None:
-    """Interrupt this process's run the second time it is found cancelled; end the process the third time.
+def may_interrupt() -> bool:
+    """Tell whether this process runs one job, in its main thread."""
+    return signal.getsignal(signal.SIGUSR1) is soft_timeout_sighandler
 
-    The interruption is that of a soft time limit: the body may tidy up, its transaction rolls back. What dies
-    with its process is cancelled once its lease has lapsed.
+
+def insist(times_noticed: int) -> None:
+    """Interrupt this process's run the second time it is found going on; end the process the third time.
+
+    The interruption is that of a soft time limit: the body may tidy up, its transaction rolls back. A job
+    that was cancelled and dies with its process is cancelled once its lease has lapsed.
     """
-    if signal.getsignal(signal.SIGUSR1) is not soft_timeout_sighandler:
+    if not may_interrupt():
         return
     if times_noticed == 2:  # noqa: PLR2004 - once it is left to the body
-        log.warning("interrupting a cancelled run")
+        log.warning("interrupting a run that may not go on")
         os.kill(os.getpid(), signal.SIGUSR1)
     elif times_noticed > 2:  # noqa: PLR2004
-        log.error("ending the process of a cancelled run that does not stop")
+        log.error("ending the process of a run that may not go on and does not stop")
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,7 @@
 """Change what an organization may use: in Postgres, then at once in the queue, on the backlog it has."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from config.plans import Plan, terms_of
 from models.organization import Organization, OrganizationStatus
 from models.session import Database, tenant_session
+from models.stop import pull_brake, release_brake
 from worker.publish import BrokerAwayError, Publisher
 
 LOCKED = {"key_share": True}
@@ -48,11 +50,15 @@ def change_organization(
         OrganizationNotFoundError: There is none.
         ValidationError: The organization's terms would make no sense; nothing was changed.
     """
-    with tenant_session(database, organization_id, actor=actor) as session:
-        organization = _lock(session, organization_id)
-        change(organization)
-        terms_of(organization.plan, organization.plan_overrides)
-    reached = tell_queue(database, publisher, organization_id)
+    _stop_first(database, publisher, organization_id, change)
+    try:
+        with tenant_session(database, organization_id, actor=actor) as session:
+            organization = _lock(session, organization_id)
+            change(organization)
+            release_brake(session)
+            terms_of(organization.plan, organization.plan_overrides)
+    finally:  # the queue gets what is recorded, also where nothing could be
+        reached = tell_queue(database, publisher, organization_id)
     return Changed(
         organization_id,
         organization.name,
@@ -61,6 +67,23 @@ def change_organization(
         organization.plan_overrides,
         reached,
     )
+
+
+def _stop_first(database: Database, publisher: Publisher, organization_id: UUID, change: Change) -> None:
+    """Stop what runs and hold what waits when *change* will make the organization inactive.
+
+    Its transactions would otherwise keep us from recording that, for as long as they last.
+    """
+    with tenant_session(database, organization_id) as session:
+        organization = _find(session, organization_id)
+        session.expunge(organization)
+    was, terms = organization.status, terms_in_force(organization)
+    change(organization)
+    if was != OrganizationStatus.ACTIVE or organization.status == OrganizationStatus.ACTIVE:
+        return
+    pull_brake(database, organization_id)
+    with suppress(BrokerAwayError):
+        publisher.entitle(organization_id, replace(terms, paused=True))
 
 
 def tell_queue(database: Database, publisher: Publisher, organization_id: UUID) -> bool:
@@ -131,7 +154,11 @@ def set_pause(kind: str | None, *, paused: bool) -> Change:
 
 
 def _lock(session: Session, organization_id: UUID) -> Organization:
-    organization = session.get(Organization, organization_id, with_for_update=LOCKED)
+    return _find(session, organization_id, with_for_update=LOCKED)
+
+
+def _find(session: Session, organization_id: UUID, **options: Any) -> Organization:
+    organization = session.get(Organization, organization_id, **options)
     if organization is None:
         raise OrganizationNotFoundError(organization_id)
     return organization

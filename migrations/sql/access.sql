@@ -2,6 +2,7 @@
 
 SELECT app.protect(name::regclass, ARRAY['select', 'insert', 'update']) FROM unnest(ARRAY['public.api_keys']) AS name;
 SELECT app.protect('public.revocations');
+SELECT app.protect('public.organization_stops');
 
 -- What a key may and until when; its hashes are nothing for a log.
 CREATE TRIGGER audited AFTER INSERT OR DELETE OR UPDATE OF name, scopes, expires_at, rotated_at, revoked_at
@@ -59,7 +60,7 @@ BEGIN
       AND (own.last_used_at IS NULL OR own.last_used_at < now() - interval '1 minute');
 END $$;
 
--- Which of the organizations of *seals* may not go on: suspended, inactive, deleted or gone.
+-- Which of the organizations of *seals* may not go on: suspended, inactive, deleted or gone, or about to be.
 CREATE FUNCTION app.find_stopped(seals text[]) RETURNS SETOF uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -71,6 +72,9 @@ BEGIN
         IF NOT EXISTS (
             SELECT FROM public.organizations AS own
             WHERE own.organization_id = tenant AND own.status = 'active' AND own.deleted_at IS NULL
+        ) OR EXISTS (
+            SELECT FROM public.organization_stops AS stop
+            WHERE stop.organization_id = tenant AND stop.until > clock_timestamp()
         ) THEN
             RETURN NEXT tenant;
         END IF;

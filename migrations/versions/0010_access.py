@@ -16,6 +16,7 @@ down_revision = "0009"
 def upgrade() -> None:
     _create_api_keys()
     _create_revocations()
+    _create_stops()
     run_file("access.sql")
 
 
@@ -82,4 +83,16 @@ def _create_revocations() -> None:
         sa.UniqueConstraint(
             "organization_id", "target", "subject", name=op.f("uq_revocations_organization_id_target_subject")
         ),
+    )
+
+
+def _create_stops() -> None:
+    organization = sa.ForeignKey(
+        "organizations.organization_id", name=op.f("fk_organization_stops_organization_id")
+    )
+    op.create_table(
+        "organization_stops",
+        sa.Column("organization_id", sa.Uuid, organization, nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_organization_stops")),
     )

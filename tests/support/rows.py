@@ -49,6 +49,7 @@ def _core_rows(ids: dict[str, UUID], plan: str) -> dict[str, dict[str, Any]]:
             "secret_hash": b"\x00" * 32,
             "created_by": "ann",
         },
+        "organization_stops": {"until": MOMENT},
         "revocations": {"target": "token", "subject": "t-1", "revoked_by": "ann"},
         "custom_domains": {"domain": "news.example.org", "token": "genius-1"},
         "campaigns": {"id": ids["campaign"], "name": "Spring", "status": "active", "created_by": ids["user"]},

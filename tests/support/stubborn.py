@@ -24,6 +24,8 @@ class Dwell(BaseModel):
     seconds: float
     stubborn: bool = False
     """Do not stop when asked to."""
+    once: bool = False
+    """Only the first attempt takes its time."""
 
 
 def _kind(name: str, time_limit: timedelta) -> JobKind[Dwell]:
@@ -47,10 +49,10 @@ def _dwell(job: DatabaseJob, payload: Dwell) -> Completion:
     organization_id: UUID = job.claim.organization_id
     job.session.add(Campaign(organization_id=organization_id, name="left"))
     job.session.flush()
-    end = time.monotonic() + payload.seconds
+    end = time.monotonic() + (0 if payload.once and job.claim.attempt > 1 else payload.seconds)
     while time.monotonic() < end:
         try:
-            time.sleep(end - time.monotonic())
+            time.sleep(max(end - time.monotonic(), 0))
         except SoftTimeLimitExceeded:
             if not payload.stubborn:
                 raise
