@@ -7,6 +7,7 @@ import psycopg
 from psycopg import sql
 
 ROLES_SQL = Path(__file__).parent / "sql" / "roles.sql"
+HARDEN_SQL = Path(__file__).parent / "sql" / "harden.sql"
 
 OWNER = "genius_owner"
 APPLICATION = "genius_app"
@@ -51,5 +52,12 @@ def create_database(superuser_conninfo: str, name: str, *, template: str = "temp
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, application, relay)
         )
     # Before Postgres 16 the owner of a database without INHERIT is not the owner of its schema public.
-    with psycopg.connect(superuser_conninfo, dbname=name, autocommit=True) as connection:
+    with psycopg.connect(superuser_conninfo, dbname=name) as connection:
         connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
+        connection.execute(HARDEN_SQL.read_bytes())
+
+
+def harden_database(superuser_conninfo: str, name: str) -> None:
+    """Take from everybody in the database *name* what Postgres grants by default and nobody here needs."""
+    with psycopg.connect(superuser_conninfo, dbname=name) as connection:
+        connection.execute(HARDEN_SQL.read_bytes())

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from pydantic import PostgresDsn
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.exc import DisconnectionError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ POOL_TIMEOUT = timedelta(seconds=10)
 RECYCLE_AFTER = timedelta(minutes=30)
 
 BEGIN = "BEGIN"
-BEGIN_BOUND = """
-BEGIN; SELECT pg_catalog.set_config('app.tenant_seal', %s, true),
+BIND = """
+SELECT app.bind(%s),
     pg_catalog.set_config('app.actor', %s, true), pg_catalog.set_config('app.request_id', %s, true)
 """
 
@@ -41,7 +41,8 @@ SELECT role.rolsuper OR role.rolbypassrls OR role.rolcreaterole OR role.rolrepli
                  AND relation.relnamespace = 'public'::pg_catalog.regnamespace) AS owner,
        EXISTS (SELECT FROM pg_catalog.pg_auth_members AS membership
                WHERE membership.member = role.oid) AS member,
-       coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') <> '' AS bound,
+       coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') <> ''
+           OR pg_catalog.current_setting('backtrace_functions') <> '' AS bound,
        session_user <> current_user AS disguised,
        role.rolname AS name
 FROM pg_catalog.pg_roles AS role
@@ -222,15 +223,23 @@ def _begin(connection: Connection) -> None:
     raw = connection.connection.driver_connection
     assert raw is not None
     connection.info[RAN_FREE_SQL] = True
-    cursor = psycopg.ClientCursor(raw)  # the simple protocol: two statements in one message
     try:
         if binding is None:
-            cursor.execute(BEGIN)
+            raw.execute(BEGIN)
         else:
-            cursor.execute(BEGIN_BOUND, (binding.seal(), binding.actor, binding.request_id))
+            _begin_bound(raw, binding)
     except psycopg.OperationalError as error:
         connection.invalidate(error)
         raise OperationalError(BEGIN, None, error, connection_invalidated=True) from error
+    except psycopg.ProgrammingError as error:
+        raise ProgrammingError(BEGIN, None, error) from error
+
+
+def _begin_bound(raw: psycopg.Connection[Any], binding: Binding) -> None:
+    """Send the seal as a parameter: the text of a statement is shown to other sessions of the same role."""
+    with raw.pipeline():
+        raw.execute(BEGIN)
+        raw.execute(BIND, (binding.seal(), binding.actor, binding.request_id))
 
 
 def _discard_dirty(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:

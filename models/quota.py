@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, cast, func, null, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
@@ -213,9 +213,7 @@ class Quota:
 
 def bound_tenant(session: Session) -> Tenant:
     """Return the tenant to which the transaction of *session* is bound."""
-    columns = func.app.find_tenant(func.current_setting("app.tenant_seal")).table_valued(
-        *Tenant.__dataclass_fields__
-    )
+    columns = func.app.find_tenant(null()).table_valued(*Tenant.__dataclass_fields__)
     return Tenant(**session.execute(select(columns)).mappings().one())
 
 

@@ -11,15 +11,10 @@ from psycopg.abc import Params, QueryNoTemplate
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Connection
 
-from models.connection import BEGUN_BY_CALLER, CANARY_IN_PIPELINE, RAN_FREE_SQL
+from models.connection import BEGIN, BEGUN_BY_CALLER, BIND, CANARY_IN_PIPELINE, RAN_FREE_SQL
 from models.session import Database, TenantBinding, TenantSession, bind_to
 
 log = logging.getLogger(__name__)
-
-BIND = (
-    "SELECT pg_catalog.set_config('app.tenant_seal', %s, true), pg_catalog.set_config('app.actor', %s, true),"
-    " pg_catalog.set_config('app.request_id', %s, true)"
-)
 
 
 class TenantTransaction:
@@ -42,7 +37,7 @@ class TenantTransaction:
 
     def _begin(self) -> None:
         self._connection.info[RAN_FREE_SQL] = True
-        self.execute("BEGIN")
+        self.execute(BEGIN)
         self.execute(BIND, (self._binding.seal(), self._binding.actor, self._binding.request_id))
 
     def execute(

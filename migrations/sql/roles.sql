@@ -31,6 +31,12 @@ BEGIN
     IF NOT pg_catalog.pg_has_role('genius_owner', 'genius_relay', 'MEMBER') THEN
         GRANT genius_relay TO genius_owner;
     END IF;
+    -- What app.bind has verified is kept in this setting, which nobody else may write: see migrations/sql/bind.sql.
+    BEGIN
+        GRANT SET ON PARAMETER backtrace_functions TO genius_owner;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE NOTICE 'each statement will verify its seal anew: only a superuser may grant SET ON PARAMETER';
+    END;
     -- Behind a pooler no connection can say how long it may take: these hold there. Ours say it themselves.
     FOREACH name IN ARRAY ARRAY['genius_app', 'genius_relay'] LOOP
         EXECUTE format('ALTER ROLE %I SET statement_timeout = %L', name, '30s');
