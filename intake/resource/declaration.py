@@ -118,6 +118,8 @@ class Resource:
     """Plan feature that making one needs."""
     in_turn: bool = False
     """Writes of one organization come one after another, so that rules may look at other rows."""
+    remembered: bool = False
+    """Every intake remembers something of them for a moment, and is told when one changes."""
     rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:

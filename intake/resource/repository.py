@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from fastapi import Request
 from pydantic import TypeAdapter
 from sqlalchemy import Row, Select, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
@@ -20,7 +21,7 @@ from intake.resource.declaration import Resource, Values
 from intake.resource.etag import require_match
 from intake.resource.query import ListQuery
 from intake.views.base import View
-from models.session import Database, TenantSession, tenant_session
+from models.session import TenantSession, tenant_session
 from worker.submit import FeatureNotInPlanError
 
 EVERYTHING = {"include_deleted": True, "synchronize_session": False}
@@ -36,6 +37,7 @@ class Repository:
     def __init__(self, session: TenantSession, caller: Caller, resource: Resource) -> None:
         self.session: Session = session
         self.caller = caller
+        self.has_written = False
         self._resource = resource
         self._columns = [resource.column(name) for name in resource.view.model_fields]
 
@@ -123,6 +125,7 @@ class Repository:
 
     def write(self, item_id: UUID, values: Values) -> View:
         """Write columns of one that is held; no rule is asked."""
+        self.has_written = True
         table = self._resource.table
         if hasattr(table, "updated_at"):
             values |= {"updated_at": func.clock_timestamp()}
@@ -138,6 +141,7 @@ class Repository:
             make_room(self.session, self.caller, self._resource.meter)
 
     def _insert(self, values: Values) -> View:
+        self.has_written = True
         values |= {"organization_id": self.caller.tenant.organization_id}
         statement = insert(self._resource.table).values(**values).returning(*self._columns)
         return self._show(self.session.execute(statement).one())
@@ -172,7 +176,11 @@ class Repository:
 
 
 @contextmanager
-def open_repository(database: Database, caller: Caller, resource: Resource) -> Iterator[Repository]:
+def open_repository(request: Request, caller: Caller, resource: Resource) -> Iterator[Repository]:
     """Open one transaction on the caller's rows of *resource*; the audit log names the caller."""
-    with tenant_session(database, caller.tenant.organization_id, actor=caller.user_id) as session:
-        yield Repository(session, caller, resource)
+    organization_id, state = caller.tenant.organization_id, request.app.state
+    with tenant_session(state.database, organization_id, actor=caller.user_id) as session:
+        repository = Repository(session, caller, resource)
+        yield repository
+    if resource.remembered and repository.has_written:
+        state.publisher.announce(organization_id)

@@ -61,7 +61,7 @@ def _add_reading(router: APIRouter, resource: Resource) -> None:
         query: Annotated[query_model, Query()],  # type: ignore[valid-type]
     ) -> Any:
         asked: ListQuery = query
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             items, following = repository.page(asked)
         return Page(items=items, next_cursor=following)
 
@@ -74,7 +74,7 @@ def _add_reading(router: APIRouter, resource: Resource) -> None:
     def read(
         request: Request, caller: Annotated[Caller, reads], item_id: UUID, if_none_match: IfNoneMatch = None
     ) -> Response:
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             return answer(repository.find(item_id), if_none_match=if_none_match)
 
 
@@ -91,7 +91,7 @@ def _add_making(router: APIRouter, resource: Resource, schema: type[Body]) -> No
         summary=f"Make a {resource.name}",
     )
     def create(request: Request, caller: Annotated[Caller, manages], new: Annotated[Body, body]) -> Response:
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             made: Any = repository.create(new)
         return answer(made, status=201, headers={"Location": f"{router.prefix}/{made.id}"})
 
@@ -114,7 +114,7 @@ def _add_changing(router: APIRouter, resource: Resource, schema: type[Body]) -> 
         new: Annotated[Body, body],
         if_match: IfMatch = None,
     ) -> Response:
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             return answer(repository.change(item_id, new, if_match=if_match))
 
 
@@ -127,7 +127,7 @@ def _add_removing(router: APIRouter, resource: Resource) -> None:
     def delete(
         request: Request, caller: Annotated[Caller, manages], item_id: UUID, if_match: IfMatch = None
     ) -> None:
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             repository.delete(item_id, if_match=if_match)
 
 
@@ -141,7 +141,7 @@ def _add_restoring(router: APIRouter, resource: Resource) -> None:
         summary=f"Bring back a {resource.name} that was removed",
     )
     def restore(request: Request, caller: Annotated[Caller, manages], item_id: UUID) -> Response:
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             return answer(repository.restore(item_id))
 
 
@@ -159,5 +159,5 @@ def _add_bulk(router: APIRouter, resource: Resource) -> None:
         description="All or none; with `atomic: false` each by itself, and `results` tell what became of it.",
     )
     def bulk(request: Request, caller: Annotated[Caller, manages], many: Annotated[BulkBody, body]) -> Any:
-        with open_repository(request.app.state.database, caller, resource) as repository:
+        with open_repository(request, caller, resource) as repository:
             return carry_out(repository, many)

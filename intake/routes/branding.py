@@ -109,7 +109,7 @@ def reset(request: Request, caller: Manager, if_match: IfMatch = None) -> None:
 def verify(request: Request, caller: Manager, item_id: UUID) -> Response:
     """A domain that was verified is so no more when DNS has ceased to show the token."""
     settings: Settings = request.app.state.settings
-    with open_repository(request.app.state.database, caller, DOMAINS) as repository:
+    with open_repository(request, caller, DOMAINS) as repository:
         found: Any = repository.find(item_id)
     try:
         proved = is_proved(found.domain, found.token, Dns(settings.dns_servers))
@@ -118,7 +118,7 @@ def verify(request: Request, caller: Manager, item_id: UUID) -> Response:
             "dns-away", "DNS did not answer in time; nothing was changed. Try again."
         ) from None
     now = datetime.now(UTC)
-    with open_repository(request.app.state.database, caller, DOMAINS) as repository:
+    with open_repository(request, caller, DOMAINS) as repository:
         row: Any = repository.hold(item_id)
         verified_at = (row.verified_at or now) if proved else None
         shown = repository.write(item_id, {"verified_at": verified_at, "checked_at": now})

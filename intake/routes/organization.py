@@ -64,4 +64,5 @@ def change(
         if values:
             values |= {"updated_at": func.clock_timestamp()}
             row = session.execute(update(Organization).values(**values).returning(*COLUMNS)).one()
+    request.app.state.publisher.announce(organization_id)
     return answer(OrganizationView.model_validate(row))

@@ -53,6 +53,7 @@ USERS = Resource(
     },
     meter="users",
     in_turn=True,
+    remembered=True,
     rules=StaffRules(),
 )
 
@@ -62,7 +63,7 @@ router = APIRouter(tags=["users"])
 @router.get("/api/v1/users/me", response_model=UserView, responses=READ_ONE | TAGGED | UNCHANGED)
 def me(request: Request, caller: AnyCaller, if_none_match: IfNoneMatch = None) -> Response:
     """Yourself, where your token names a user of ours."""
-    with open_repository(request.app.state.database, caller, USERS) as repository:
+    with open_repository(request, caller, USERS) as repository:
         return answer(repository.find(_own_id(caller)), if_none_match=if_none_match)
 
 
@@ -73,7 +74,7 @@ def me(request: Request, caller: AnyCaller, if_none_match: IfNoneMatch = None) -
     summary="Accept your invitation",
 )
 def accept(request: Request, caller: AnyCaller) -> Response:
-    with open_repository(request.app.state.database, caller, USERS) as repository:
+    with open_repository(request, caller, USERS) as repository:
         return answer(_accept(repository, _own_id(caller)))
 
 
