@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -37,6 +38,11 @@ def _seconds(value: object) -> object:
         return timedelta(seconds=float(value)) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def _parsed(value: object) -> object:
+    """Read JSON where no environment was read that would have."""
+    return orjson.loads(value) if isinstance(value, str) else value
 
 
 Span = Annotated[timedelta, BeforeValidator(_seconds)]
@@ -246,7 +252,7 @@ class Settings(BaseSettings):
     traces_from_callers: bool = False
     """Go on with the trace that a request names: for callers who may decide what is traced, such as a gateway."""
 
-    flower_users: Mapping[str, FlowerUser] = Field(default_factory=dict)
+    flower_users: Annotated[Mapping[str, FlowerUser], BeforeValidator(_parsed)] = Field(default_factory=dict)
     """Who may see Flower, as JSON: {"ada": {"password": ..., "role": "operator"}}."""
 
     flower_open: bool = False
