@@ -1,6 +1,7 @@
 """The servers everything runs on: embedded ones, or those that the environment names."""
 
 import fcntl
+import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from ops.stack_secrets import StackSecrets
 from ops.supervisor import Restarts
 
 DATABASE = "genius"
+FLOWER_USER = "operator"
+"""Who signs in to the Flower of an embedded stack."""
 VAR = ROOT / "var"
 
 
@@ -136,6 +139,8 @@ class Stack:
             "GENIUS_SEAL_SECRET": self.secrets.seal_secret,
             "GENIUS_POINTER_SECRET": self.secrets.pointer_secret,
             "GENIUS_CREDENTIAL_SECRET": self.secrets.credential_secret,
+            "GENIUS_FLOWER_USERS": _flower_users(self.secrets.flower_password),
+            "GENIUS_FLOWER_DIRECTORY": str(self.directory / "flower"),
             "GENIUS_ENVIRONMENT": "development",
         }
         given = {name: value for name, value in self._environ.items() if name.startswith("GENIUS_")}
@@ -188,6 +193,10 @@ class Stack:
         self.embedded_postgres.start()
         exits.callback(self.embedded_postgres.stop)
         bootstrap(self.embedded_postgres.superuser_conninfo, self.secrets.role_passwords, DATABASE)
+
+
+def _flower_users(password: str) -> str:
+    return json.dumps({FLOWER_USER: {"password": password, "role": "operator"}})
 
 
 def given_environment() -> dict[str, str]:

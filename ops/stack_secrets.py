@@ -29,6 +29,7 @@ class StackSecrets:
     seal_secret: str
     pointer_secret: str
     credential_secret: str
+    flower_password: str
 
     @classmethod
     def load(cls, path: Path) -> Self:

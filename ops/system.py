@@ -1,11 +1,13 @@
 """The processes of the whole system on one machine, as `genius up` and the demo run them."""
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import psycopg
@@ -50,6 +52,17 @@ class System:
     @property
     def flower_url(self) -> str:
         return f"http://{LOOPBACK}:{self.flower_port}"
+
+    @property
+    def flower_sign_in_url(self) -> str:
+        """Flower's address with an operator's name and password, which browsers and clients take from it."""
+        users = json.loads(self.environment.get("GENIUS_FLOWER_USERS", "{}"))
+        held = [
+            f"{quote(name, safe='')}:{quote(user['password'], safe='')}@"
+            for name, user in users.items()
+            if user.get("password")
+        ]
+        return f"http://{held[0] if held else ''}{LOOPBACK}:{self.flower_port}"
 
     @property
     def stand_in_url(self) -> str:

@@ -1,5 +1,6 @@
 """The Celery app: stock Celery on the fair-share transport."""
 
+import os
 from typing import Any
 
 from celery import Celery
@@ -7,12 +8,15 @@ from celery.signals import setup_logging
 
 from config.celery import celery_settings
 from config.logging import configure_logging
-from config.settings import get_settings
+from config.settings import ROOT, get_settings
 from worker import freeze  # noqa: F401 - it connects itself to a signal
 from worker.fairshare import transport
 from worker.shutdown import Deadline
 
 transport.register()
+
+# What Flower reads when it starts from wherever: without it, everybody could see and stop everything.
+os.environ.setdefault("FLOWER_CONF", str(ROOT / "ops" / "flower" / "flowerconfig.py"))
 
 app = Celery(
     "genius",
@@ -26,6 +30,8 @@ app = Celery(
         "tasks.alerting",
         "tasks.upkeep",
         "tasks.recurring",
+        "tasks.privacy.export",
+        "tasks.privacy.erase",
         "worker.metrics.serve",
         "worker.metrics.lanes",
     ],

@@ -114,7 +114,7 @@ def _say(message: str) -> None:
 def _addresses(system: System) -> dict[str, str | None]:
     return {
         "intake_url": system.intake_url,
-        "flower_url": system.flower_url,
+        "flower_url": system.flower_sign_in_url,
         "database_url": system.environment["GENIUS_DATABASE_URL"],
         "owner_database_url": system.environment.get("GENIUS_OWNER_DATABASE_URL"),
         "relay_database_url": system.environment.get("GENIUS_RELAY_DATABASE_URL"),

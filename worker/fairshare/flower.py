@@ -39,7 +39,8 @@ class Lanes:
 def describe(lane: FairQueue) -> dict[str, Any]:
     """Return what a lane has, in the words of Flower and, of its busiest tenants, in ours."""
     # A tenant that changes while it is read may come twice; the last reading counts.
-    tenants = {stats.tenant: stats for stats in lane.stats()}.values()
+    known = {stats.tenant: stats for stats in lane.stats()}.values()
+    tenants = [stats for stats in known if any(_business(stats)[:2])]
     ready = sum(stats.waiting for stats in tenants)
     return {
         "name": lane.lane,
@@ -69,7 +70,7 @@ def _age(stats: TenantStats) -> float | None:
 
 
 def _business(stats: TenantStats) -> tuple[int, int, float]:
-    return stats.waiting + stats.in_flight, stats.delayed, stats.used.total_seconds()
+    return stats.waiting + stats.set_aside + stats.in_flight, stats.delayed, stats.used.total_seconds()
 
 
 def broker(url: str, **options: Any) -> Any:

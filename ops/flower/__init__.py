@@ -1,0 +1,1 @@
+"""Flower for operators: behind credentials, with tenants, jobs and dead letters beside its own pages."""

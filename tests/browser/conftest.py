@@ -1,0 +1,114 @@
+"""One Flower with 200 tenants at work, and one browser, for all tests here."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from playwright.sync_api import Browser, Page
+
+from config.settings import Settings
+from models.session import Database, RelayDatabase, open_database, open_relay_database
+from ops.stack import Stack, settings_from
+from tests.browser.chromium import find_chromium, launched, visiting
+from tests.support.clone import clone
+from tests.support.crowd import Crowd, gather
+from tests.support.flower import OPERATOR, USERS, Flower
+from tests.support.kinds import INCLUDE
+from tests.support.queue_store import QueueStore
+from tests.support.service import Services
+from tests.support.wait import wait_until
+from worker.publish import Publisher
+
+TENANTS = 200
+NOISE = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Everything that runs."""
+
+    settings: Settings
+    database: Database
+    relay: RelayDatabase
+    publisher: Publisher
+    crowd: Crowd
+    flower: Flower
+
+
+@pytest.fixture(scope="package")
+def floor(stack: Stack, template: str, queue_store: QueueStore, test_directory: Path) -> Iterator[Floor]:
+    """Start Flower and a worker, and give them something to do."""
+    directory = test_directory / "floor"
+    with clone(stack, template) as urls, ExitStack() as exits:
+        environment = {
+            **stack.environment(),
+            **urls.environment(),
+            "GENIUS_REDIS_URL": queue_store.next_url(),
+            "GENIUS_FLOWER_USERS": USERS,
+        }
+        settings = settings_from(environment)
+        services = Services(directory, environment, exits)
+        flower = Flower(directory, {**os.environ, **environment})
+        exits.callback(flower.process.kill)
+        flower.start()
+        database, relay = open_database(settings, pool_size=2), open_relay_database(settings)
+        exits.callback(database.engine.dispose)
+        exits.callback(relay.engine.dispose)
+        publisher = Publisher(settings)
+        crowd = _crowd(database, publisher)
+        services.worker(pool="threads", concurrency=4, options=INCLUDE)
+        floor = Floor(settings, database, relay, publisher, crowd, flower)
+        wait_until(lambda: _is_busy(floor), 60)
+        yield floor
+
+
+def _crowd(database: Database, publisher: Publisher) -> Crowd:
+    quiet = structlog.make_filtering_bound_logger(logging.WARNING)
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=quiet)
+    try:
+        return gather(database, publisher, tenants=TENANTS, noise=NOISE, progress=lambda _: None)
+    finally:
+        structlog.configure(**before)
+
+
+def _is_busy(floor: Floor) -> bool:
+    """Tell whether Flower has seen tasks, and the dying have died."""
+    with floor.flower.client(OPERATOR) as client:
+        seen = client.get("/api/tasks", params={"limit": 1}).json()
+        dead = client.get("/deadletters").text
+    return bool(seen) and all(tenant.name in dead for tenant in floor.crowd.dying)
+
+
+@pytest.fixture
+def operator(floor: Floor) -> Iterator[httpx.Client]:
+    """Somebody who may change things."""
+    with floor.flower.client(OPERATOR) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if find_chromium() is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(floor: Floor, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open Flower's first page as somebody."""
+    with ExitStack() as exits:
+
+        def open_page(credentials: tuple[str, str] | None = OPERATOR) -> Page:
+            page = exits.enter_context(visiting(browser, floor.flower.url, credentials))
+            page.goto("/")
+            return page
+
+        yield open_page
