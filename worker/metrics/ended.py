@@ -45,6 +45,14 @@ WORKED = Counter(
 )
 
 
+RARE = (Ending.FORGED, Ending.GIVEN_BACK, Ending.OVERTIME, Ending.LOST)
+_MISHAPS = Counter(
+    "genius_worker_mishaps", "Messages that ended as none should.", ["ending"], registry=REGISTRY
+)
+MISHAPS = {ending: _MISHAPS.labels(ending) for ending in RARE}
+"""There from the start: of a series that begins at 1, Prometheus sees no increase."""
+
+
 class Told(NamedTuple):
     """The series that one message moves."""
 
@@ -68,6 +76,8 @@ def count(kind: str, lane: str, origin: Origin, ending: Ending, seconds: float) 
     """Count a message that was worked on for so long, until now."""
     told = series(kind, lane, origin.plan, ending)
     told.ended.inc()
+    if ending in MISHAPS:
+        MISHAPS[ending].inc()
     if ending in {Ending.MOVED_ON, Ending.FORGED}:
         return  # nothing ran
     told.run.observe(seconds)
