@@ -3,13 +3,18 @@
 from sqlalchemy.orm import Session
 
 from intake.auth import Caller
-from models.quota import Quota
+from intake.lock import one_at_a_time
+from models.quota import Quota, bound_tenant
 
 
-def make_room(session: Session, caller: Caller, meter: str) -> None:
-    """Refuse one more of what *meter* counts when the plan's limit is reached.
+def make_room(session: Session, caller: Caller, meter: str, more: int = 1) -> None:
+    """Refuse more of what *meter* counts when the plan's limit is reached.
+
+    The plan is read once it is our turn: what the caller came in with may be older than a change of plan
+    that counted before us.
 
     Raises:
         LimitReachedError: It is.
     """
-    Quota(session, caller.tenant).make_room(meter)
+    one_at_a_time(session, caller.tenant.organization_id, meter)
+    Quota(session, bound_tenant(session)).make_room(meter, more)

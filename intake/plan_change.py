@@ -28,11 +28,11 @@ def put_caller_on(plan: PlanName, caller: Caller, *, if_match: str | None) -> Ch
 
     def change(organization: Organization) -> None:
         session = object_session(organization)
-        assert session is not None, "a change is made within its transaction"
-        require_match(if_match, read_subscription(session, caller.tenant, organization))
-        _refuse_unfit(session, caller.tenant, organization, plan)
+        if session is not None:  # else it is only asked what the change would make of a copy
+            require_match(if_match, read_subscription(session, caller.tenant, organization))
+            _refuse_unfit(session, caller.tenant, organization, plan)
+            _record(session, caller.tenant, plan)
         organization.plan = plan.value
-        _record(session, caller.tenant, plan)
 
     return change
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy import func, insert, select, update
 from uuid_utils.compat import uuid7
 
+from intake.allowance import make_room
 from intake.auth import AnyCaller, Caller, allowed
 from intake.ingest.fields import Attributes, Body, Short
 from intake.limits import BodyTooLargeError
@@ -20,7 +21,6 @@ from intake.resource.declaration import Resource, equals, holds
 from intake.resource.router import routes_of
 from intake.views.content import MEDIUM_COLUMNS, MediumDetails, TextView
 from models.content import AssetKind, AssetStatus, ContentAsset
-from models.quota import Quota
 from models.session import Database, tenant_session
 from models.user import Permission
 from tasks.media_link import PATH, is_good
@@ -154,7 +154,7 @@ def _keep(  # noqa: PLR0913 - what is kept has so many parts
     except UnknownTypeError as error:
         raise refuse_fields(("body", str(error))) from None
     with tenant_session(request.app.state.database, organization_id) as session:
-        Quota(session, caller.tenant).make_room("storage_gb", stored.size)
+        make_room(session, caller, "storage_gb", stored.size)
         values = _values(stored, seen) | {"title": title, "alt_text": alt_text}
         statement = insert(ContentAsset).values(organization_id=organization_id, id=asset_id, **values)
         return MediumDetails.model_validate(session.execute(statement.returning(*MEDIUM_COLUMNS)).one())
