@@ -203,6 +203,18 @@ class Settings(BaseSettings):
     max_media_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     """A larger picture or film is refused with 413."""
 
+    export_directory: Path | None = None
+    """Where archives of exports lie, for intake and workers; `exports` in the media folder without."""
+
+    export_kept: Span = Field(default=timedelta(days=7), gt=timedelta(0))
+    """The archive of an export is removed so long after it was made."""
+
+    region: str = Field(default="default", pattern=r"^[a-z0-9-]{1,40}$")
+    """Whose organizations this process serves; it refuses those of another region."""
+
+    region_urls: Annotated[Mapping[str, str], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """Region to the address of its intake, as JSON: where organizations of another region are sent."""
+
     public_url: str | None = None
     """Address of the intake on the internet, from which Instagram, Threads and Facebook fetch media."""
 

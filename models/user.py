@@ -26,6 +26,8 @@ class Permission(StrEnum):
     MANAGE_API_KEYS = "manage_api_keys"
     MANAGE_WEBHOOKS = "manage_webhooks"
     VIEW_AUDIT = "view_audit"
+    MANAGE_PRIVACY = "manage_privacy"
+    """Export and erase what is known of a person."""
     MANAGE_OWNERS = "manage_owners"
     """Make somebody an owner, or change one: what tells an owner from an admin."""
 

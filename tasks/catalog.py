@@ -12,6 +12,7 @@ from tasks.payloads import (
     DeletePost,
     FetchMetrics,
     Nothing,
+    PrivacyJob,
     PublishPost,
     Rollup,
     ScoreLeads,
@@ -170,6 +171,26 @@ RETENTION = JobKind(
     time_limit=timedelta(minutes=30),
 )
 
+EXPORT_DATA = JobKind(
+    name="system.export_data",
+    payload=PrivacyJob,
+    lane=Lane.SYSTEM,
+    effects=Effects.OUTSIDE,
+    permission=None,
+    time_limit=timedelta(minutes=60),
+)
+
+ERASE_DATA = JobKind(
+    name="system.erase_data",
+    payload=PrivacyJob,
+    lane=Lane.SYSTEM,
+    effects=Effects.OUTSIDE,
+    permission=None,
+    max_attempts=20,
+    backoff=timedelta(seconds=10),
+    time_limit=timedelta(minutes=60),
+)
+
 CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
     {
         kind.name: kind
@@ -189,6 +210,8 @@ CATALOG: Mapping[str, JobKind[Any]] = MappingProxyType(
             DELIVER_ALERT,
             RELAY_TICK,
             RETENTION,
+            EXPORT_DATA,
+            ERASE_DATA,
         )
     }
 )

@@ -166,6 +166,12 @@ class AnalyticsQuery(Payload):
         return self
 
 
+class PrivacyJob(Payload):
+    """Do what a request for an export or erasure asks; whom it is about stands encrypted with the request."""
+
+    request_id: UUID
+
+
 class AccountQuota(Payload):
     """Compare the ledger with what a period says was used, and mend the difference."""
 

@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from intake.auth.access import Access
 from intake.auth.token import REQUIRED_CLAIMS, Identity
 from intake.problem import ForbiddenError, UnauthenticatedError
+from models.acting import act_as
 from models.api_key import PREFIX
 from models.meter import API_CALLS
 from models.organization import Tenant
@@ -66,6 +67,7 @@ async def identify(
 async def authenticate(request: Request, identity: Annotated[Identity, Depends(identify)]) -> Caller:
     """Return the caller; refuse one who is out, and an organization that is unknown or not active."""
     request.state.organization_id = identity.organization_id
+    act_as(actor=identity.user_id)
     access: Access = request.app.state.access
     tenant = await access.tenants.get(identity.organization_id)
     if tenant is None or tenant.status != "active":

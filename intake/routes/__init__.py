@@ -3,6 +3,8 @@
 from intake.routes import (
     alerts,
     analytics,
+    api_keys,
+    audit,
     branding,
     campaigns,
     content,
@@ -13,7 +15,9 @@ from intake.routes import (
     jobs,
     leads,
     organization,
+    privacy,
     reports,
+    revocations,
     schedules,
     scoring,
     settings,
@@ -49,4 +53,8 @@ ROUTERS = (
     reports.router,
     alerts.router,
     webhooks.router,
+    audit.router,
+    privacy.router,
+    api_keys.router,
+    revocations.router,
 )

@@ -31,13 +31,18 @@ BEGIN
     END LOOP;
 END $$;
 
--- Returns the rows of a table in which something matches a pattern; without one, all.
+-- Returns the rows of a table in which something matches a pattern; without one, all. Bytes are secrets, hashes and
+-- sketches: they are left out.
 CREATE FUNCTION app.rows_of(target regclass, pattern text) RETURNS SETOF jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bytes constant text[] := (
+        SELECT coalesce(array_agg(attname::text), '{}') FROM pg_attribute
+        WHERE attrelid = target AND attnum > 0 AND NOT attisdropped AND atttypid = 'bytea'::regtype);
 BEGIN
     RETURN QUERY EXECUTE format(
-        'SELECT to_jsonb(row) FROM %s AS row WHERE row.organization_id = $1 AND ($2 IS NULL OR %s ~* $2)',
-        target, app.words_of(target)) USING app.sealed_tenant(), pattern;
+        'SELECT to_jsonb(row) - $3 FROM %s AS row WHERE row.organization_id = $1 AND ($2 IS NULL OR %s ~* $2)',
+        target, app.words_of(target)) USING app.sealed_tenant(), pattern, bytes;
 END $$;
 
 -- What follows changes rows that the application may not change, so it works for an erasure that runs, and for none else.
