@@ -36,8 +36,10 @@ def state_registry(state: Any) -> CollectorRegistry:
     *state* is the application's.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RelayCollector(state.database.engine))
     registry.register(LaneCollector(state.redis, names=state.settings.metrics_token is not None))
-    # As many again as stay open may be opened for a burst.
-    registry.register(PoolCollector(state.database.engine.pool, 2 * state.settings.database_pool_size))
+    pool: QueuePool = state.database.engine.pool
+    limit = 2 * state.settings.database_pool_size  # as many again as stay open may be opened for a burst
+    registry.register(PoolCollector(pool, limit))
+    if pool.checkedout() < limit:  # nobody scrapes for as long as one waits for a connection
+        registry.register(RelayCollector(state.database.engine))
     return registry

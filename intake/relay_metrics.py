@@ -6,6 +6,7 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
+from sqlalchemy.exc import TimeoutError  # noqa: A004 - of the pool
 
 from models.session import DATABASE_ERRORS
 from worker.relay_report import RelayReport, read_report
@@ -37,7 +38,7 @@ class RelayCollector(Collector):
         """Yield the report; without Postgres, nothing."""
         try:
             report = read_report(self._engine)
-        except DATABASE_ERRORS as error:
+        except (*DATABASE_ERRORS, TimeoutError) as error:
             log.warning("no report of the relay", error=type(error).__name__)
             return
         yield GaugeMetricFamily("genius_beats", "Beats that passed within a minute.", report.alive)
@@ -59,4 +60,3 @@ def _ages(report: RelayReport) -> Iterator[Metric]:
         age = report.measured_ago.total_seconds()
         told = "Seconds since a beat measured what genius_relay_* tells."
         yield GaugeMetricFamily("genius_relay_measured_age_seconds", told, age)
-

@@ -208,7 +208,7 @@ def name_busiest(
             received=shares.received.get(stats.tenant, 0.0),
         )
         for stats in busy
-        if stats.waiting or stats.in_flight or shares.used.get(stats.tenant)
+        if stats.waiting or stats.delayed or stats.in_flight or shares.used.get(stats.tenant)
     ]
 
 
