@@ -20,6 +20,7 @@ _HEADERS: Mapping[int, Mapping[str, Any]] = {
         name: {"schema": {"type": "integer"}}
         for name in ("Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
     },
+    502: {"Retry-After": {"schema": {"type": "integer"}}},
     503: {"Retry-After": {"schema": {"type": "integer"}}},
 }
 

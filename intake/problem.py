@@ -21,6 +21,7 @@ TITLES: Mapping[int, str] = {
     422: "Invalid request",
     429: "Too many requests",
     500: "Internal error",
+    502: "The other side failed",
     503: "Temporarily unavailable",
 }
 
@@ -35,6 +36,16 @@ class FieldError(BaseModel):
     """In a batch, which item it is, from 0."""
 
 
+class CellError(BaseModel):
+    """One thing to change in a file."""
+
+    line: int
+    """Where the row begins, from 1; the header is line 1."""
+    column: str | None
+    """Header of the column; None is the whole line."""
+    message: str
+
+
 class Problem(BaseModel):
     """Why a request was refused."""
 
@@ -47,7 +58,7 @@ class Problem(BaseModel):
     ]
     request_id: str
     instance: str
-    errors: list[FieldError] | None = None
+    errors: list[FieldError] | list[CellError] | None = None
 
 
 class ProblemError(Exception):

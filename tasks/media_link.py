@@ -25,7 +25,7 @@ def public_link(organization_id: UUID, asset_id: UUID) -> str | None:
 def is_good(organization_id: UUID, asset_id: UUID, expires_at: int, signature: str) -> bool:
     """Tell whether an address is ours and not too old."""
     expected = sign(organization_id, asset_id, expires_at)
-    return hmac.compare_digest(expected, signature) and expires_at > time.time()
+    return hmac.compare_digest(expected.encode(), signature.encode()) and expires_at > time.time()
 
 
 def sign(organization_id: UUID, asset_id: UUID, expires_at: int) -> str:

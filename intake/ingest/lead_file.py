@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intake.ingest.fields import LONGEST_NAME, LONGEST_VALUE, MOST_ATTRIBUTES
 from intake.ingest.lead import LeadBody
-from intake.problem import ProblemError
+from intake.problem import CellError, ProblemError
 from intake.validation import refuse
 
 OURS = "genius_"
@@ -69,17 +69,6 @@ class FileFormat(BaseModel):
 FIELDS = tuple(name for name in FileFormat.model_fields if name in LeadBody.model_fields)
 
 
-@dataclass(frozen=True, slots=True)
-class CellError:
-    """One thing to change in the file."""
-
-    line: int
-    """Where the row begins, from 1; the header is line 1."""
-    column: str | None
-    """Header of the column; None is the whole line."""
-    message: str
-
-
 class FileRefusedError(ProblemError):
     """Something in the file is wrong; nothing of it was imported."""
 
@@ -87,7 +76,7 @@ class FileRefusedError(ProblemError):
         first = errors[0]
         where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
         rest = f" (and {len(errors) - 1}{' or more' if more else ''} more)" if len(errors) > 1 else ""
-        shown = [{"line": one.line, "column": one.column, "message": one.message} for one in errors]
+        shown = [one.model_dump() for one in errors]
         super().__init__(
             422, "invalid-file", f"{where}: {first.message}{rest}", extra={"errors": shown, "imported": 0}
         )
@@ -228,7 +217,7 @@ class LeadFile:
         return None if not value or value in self.format.empty else value
 
     def _wrong(self, line: int, column: str | None, message: str) -> None:
-        self.errors.append(CellError(line, column, message))
+        self.errors.append(CellError(line=line, column=column, message=message))
         if len(self.errors) >= MOST_ERRORS:
             raise FileRefusedError(self.errors, more=True)
 

@@ -14,7 +14,7 @@ from intake.allowance import make_room
 from intake.auth import AnyCaller, Caller, allowed
 from intake.ingest.fields import Attributes, Body, Short
 from intake.limits import BodyTooLargeError
-from intake.openapi import READ_ONE, WRITE, problems
+from intake.openapi import READ_ONE, WRITE, Responses, problems
 from intake.post_body import refuse_fields
 from intake.problem import NotFoundError
 from intake.resource.declaration import Resource, equals, holds
@@ -35,6 +35,14 @@ Tags = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Fie
 Script = Annotated[Text, Field(min_length=1, max_length=LONGEST_POST)]
 MEDIA = "/api/v1/content/media"
 CACHED = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+BYTES: Responses = {
+    200: {
+        "description": "The bytes, as they were uploaded.",
+        "content": {
+            media: {"schema": {"type": "string", "format": "binary"}} for media in ("image/*", "video/*")
+        },
+    }
+}
 _raw = {
     "requestBody": {
         "required": True,
@@ -174,7 +182,12 @@ def _values(stored: Stored, seen: Seen) -> dict[str, object]:
     }
 
 
-@router.get(MEDIA + "/{item_id}/file", responses=READ_ONE, summary="The medium itself")
+@router.get(
+    MEDIA + "/{item_id}/file",
+    responses=READ_ONE | BYTES,
+    response_class=FileResponse,
+    summary="The medium itself",
+)
 def file(request: Request, caller: AnyCaller, item_id: UUID) -> FileResponse:
     return _file(request, caller.tenant.organization_id, item_id)
 
@@ -202,7 +215,8 @@ def remove(request: Request, caller: Manager, item_id: UUID) -> None:
 
 @router.get(
     PATH + "/{organization_id}/{asset_id}/{expires_at}/{signature}",
-    responses=problems(404),
+    responses=problems(404, 422, 500, 503) | BYTES,
+    response_class=FileResponse,
     summary="A medium, for the platform that was given this address",
 )
 def fetched(

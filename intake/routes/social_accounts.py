@@ -104,7 +104,7 @@ _complete, _complete_extra = body_of("CompleteBody", TypeAdapter(CompleteBody))
 _password, _password_extra = body_of("PasswordBody", TypeAdapter(PasswordBody))
 _places = Cursor(TypeAdapter(UUID))
 
-CONNECT = WRITE | problems(404, 409)
+CONNECT = WRITE | problems(404, 409, 502)
 ACT = READ_ONE | problems(409)
 """Of routes without a body."""
 
