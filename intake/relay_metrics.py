@@ -27,6 +27,9 @@ LAG = {
     "rebuilding": "1 while a queue that was lost is being filled.",
 }
 
+DONE = ("expired", "failed_steps", "published", "rebuilt", "requeued", "runs_fired", "runs_missed")
+"""Told from the start: of a series that begins at 1, Prometheus sees no increase."""
+
 
 class RelayCollector(Collector):
     """Reads the beats' report with each scrape; every intake tells the same."""
@@ -47,7 +50,7 @@ class RelayCollector(Collector):
             unit = "_seconds" if name.startswith("oldest") else ""
             yield GaugeMetricFamily(f"genius_relay_{name}{unit}", LAG.get(name, name), float(value))
         done = CounterMetricFamily("genius_relay_done", "What all beats have done.", labels=["what"])
-        for name, count in sorted(report.counts.items()):
+        for name, count in sorted((dict.fromkeys(DONE, 0) | dict(report.counts)).items()):
             done.add_metric([name], count)
         yield done
 
