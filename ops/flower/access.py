@@ -131,7 +131,9 @@ class Guard(BaseHandler):  # type: ignore[misc] # Flower has no types
         return list(LANES)
 
     def check_xsrf_cookie(self) -> None:
-        """Refuse what another site had the browser send; Flower's own check does not without credentials."""
+        """Refuse strangers, and what another site had the browser send; this comes before `prepare`."""
+        if self.settings["doorman"].admit(self) is None:
+            raise HTTPError(401)
         site, origin = (self.request.headers.get(name) for name in ("Sec-Fetch-Site", "Origin"))
         if site not in {None, "same-origin", "none"}:
             raise HTTPError(403, "Cross-site request forbidden")

@@ -9,7 +9,7 @@ import flower.urls
 import flower.views.tasks
 from flower.views.auth import LoginHandler
 from flower.views.monitor import Healthcheck
-from tornado.web import url
+from tornado.web import StaticFileHandler, url
 
 from config.settings import FlowerRole, Settings, get_settings
 from ops.flower.access import LOOPBACK_NAMES, Doorman, Person, guarded, named
@@ -47,6 +47,7 @@ def configure(options: Any) -> None:
     flower.urls.settings.update(
         doorman=doorman,
         desk=desk,
+        static_handler_class=guarded(StaticFileHandler),  # Tornado adds its own route to it
         template_loader=Templates(flower.urls.settings["template_path"]),
         xsrf_cookie_kwargs={"samesite": "Strict"},
     )

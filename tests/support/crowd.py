@@ -15,6 +15,7 @@ from worker.publish import Publisher
 from worker.submit import Submission, submit
 from worker.terms import change_organization, set_pause
 
+DEAD_EACH = 4
 PLANS = ("starter",) * 7 + ("professional",) * 2 + ("enterprise",)
 NOISY = "Loud Lemon"
 HOSTILE = "<script>alert(1)</script> & Söhne"
@@ -56,13 +57,15 @@ def gather(
     noisy, hostile, paused, *rest = made
     crowd = Crowd(noisy, hostile, paused, tuple(rest[:2]), tuple(rest[2:]))
     for tenant in crowd.dying:
-        submit(database, tenant, _dying(12), publisher=publisher)
+        submit(database, tenant, _dying(DEAD_EACH), publisher=publisher)
     submit(database, noisy, _leaving(noise, sleep_ms=40), publisher=publisher)
     change_organization(
         database, publisher, paused.organization_id, set_pause(None, paused=True), actor="operator:cleo"
     )
     for number, tenant in enumerate((hostile, paused, *crowd.others)):
-        submit(database, tenant, [*_mixed(number), *_leaving(number % 5, sleep_ms=25)], publisher=publisher)
+        submit(
+            database, tenant, [_mixed(number), *_leaving(1 + number % 3, sleep_ms=25)], publisher=publisher
+        )
     progress("all submitted")
     return crowd
 
@@ -89,9 +92,10 @@ def _dying(count: int) -> list[Submission]:
     return [Submission(LEAVE_CAMPAIGN, doomed) for _ in range(count)]
 
 
-def _mixed(number: int) -> list[Submission]:
-    return [
-        *(Submission(ROLLUP, Rollup()) for _ in range(1 + number % 4)),
+def _mixed(number: int) -> Submission:
+    kinds = (
+        Submission(ROLLUP, Rollup()),
         Submission(ACCOUNT_QUOTA, AccountQuota()),
-        *(Submission(SCORE_LEADS, ScoreLeads(all=True, limit=5)) for _ in range(number % 3)),
-    ]
+        Submission(SCORE_LEADS, ScoreLeads(all=True, limit=5)),
+    )
+    return kinds[number % len(kinds)]
