@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
 from ops.commands import (
+    backup,
     deadletters,
     demo,
     doctor,
@@ -60,10 +61,12 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(demo.demo)
 app.command()(migrate.migrate)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(org.app, name="org")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(schedules.app, name="schedules")
-app.command()(token.token)
+app.add_typer(token.app, name="token")
 app.command()(jobs.jobs)
 app.add_typer(deadletters.app, name="deadletters")
 app.command()(top.top)

@@ -32,12 +32,12 @@ def migrate() -> None:
         raise UrlMissingError("GENIUS_OWNER_DATABASE_URL", "only the owner of the tables may change them.")
     superuser_url = read_variable(SUPERUSER_VARIABLE)
     if superuser_url:
-        bootstrap(superuser_url, _passwords(settings), _database(settings))
+        bootstrap(superuser_url, role_passwords(settings), database_name(settings))
     upgrade(settings)
     typer.echo(f"The database is at revision {current_revision(settings)}.")
 
 
-def _passwords(settings: Settings) -> RolePasswords:
+def role_passwords(settings: Settings) -> RolePasswords:
     """Take the roles' passwords from the URLs by which they will log in."""
     urls = {
         "GENIUS_OWNER_DATABASE_URL": settings.owner_database_url,
@@ -54,5 +54,6 @@ def _passwords(settings: Settings) -> RolePasswords:
     return RolePasswords(owner=owner, app=app, relay=relay)
 
 
-def _database(settings: Settings) -> str:
+def database_name(settings: Settings) -> str:
+    """Return the name of the application's database."""
     return (settings.database_url.path or "").removeprefix("/")

@@ -138,7 +138,14 @@ def recorded() -> Iterator[list[str]]:
 def dangers(statements: list[str]) -> list[str]:
     """Return what would lock or rewrite a table in use, each as ``rule: statement``."""
     text = "".join(f"{statement.rstrip().rstrip(';')};\n" for statement in statements)
-    command = [LINTER, "--assume-in-transaction", "--pg-version", OLDEST_POSTGRES, "--reporter", "json"]
+    command: list[str | Path] = [
+        LINTER,
+        "--assume-in-transaction",
+        "--pg-version",
+        OLDEST_POSTGRES,
+        "--reporter",
+        "json",
+    ]
     exclude = [part for rule in NOT_ABOUT_LOCKS for part in ("--exclude", rule)]
     done = subprocess.run(  # noqa: S603 - our own program
         [*command, *exclude, "--stdin-filepath", "revision.sql"],
