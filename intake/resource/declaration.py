@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, any_, literal
 from sqlalchemy.orm import QueryableAttribute
 
 from intake.ingest.fields import Body, Day
@@ -50,7 +50,7 @@ def before(column: QueryableAttribute[datetime] | QueryableAttribute[datetime | 
 
 def holds(column: QueryableAttribute[list[str]], type_: Any = Asked) -> Filter:
     """Keep rows whose list *column* has the value asked for in it."""
-    return Filter(type_, column.any)
+    return Filter(type_, lambda value: literal(value) == any_(column))
 
 
 class Rules:
