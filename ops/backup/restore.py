@@ -58,14 +58,7 @@ def restore_backup(url: str, directory: Path, settings: Settings, *, jobs: int =
     with psycopg.connect(url, autocommit=True) as connection:
         _refuse_tables(connection)
         program = find_program("pg_restore", server=manifest.postgres)
-        arguments = [
-            "--exit-on-error",
-            f"--jobs={jobs}",
-            "--dbname",
-            connection.info.dbname,
-            directory / DUMP,
-        ]
-        run_program(program, url, arguments)
+        run_program(program, url, _arguments(connection.info.dbname, directory / DUMP, jobs))
         rows = Finding("rows of every table", differences(manifest.rows, count_rows(connection)))
         connection.execute(FORGET_THE_QUEUE)
         connection.execute("ANALYZE")
@@ -86,6 +79,10 @@ def examine(url: str, settings: Settings) -> list[Finding]:
         Finding("row-level security of every table", unconfined),
         Finding(f"audit logs of {len(tenants)} organizations", broken),
     ]
+
+
+def _arguments(database: str, dump: Path, jobs: int) -> list[str | Path]:
+    return ["--exit-on-error", f"--jobs={jobs}", "--dbname", database, dump]
 
 
 def _refuse_tables(connection: Connection) -> None:
