@@ -1,11 +1,12 @@
 """What tests of resources share: campaigns made quickly, requests sent at once, people with roles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, TypeVar
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import insert
 from uuid_utils.compat import uuid7
@@ -13,6 +14,8 @@ from uuid_utils.compat import uuid7
 from models.organization import Tenant
 from models.session import Database, tenant_session
 from models.user import Role, User, UserStatus
+from ops.stack import PostgresUrls
+from tests.support.wait import wait_until
 
 T = TypeVar("T")
 Headers = dict[str, str]
@@ -31,6 +34,18 @@ def at_once(acts: Sequence[Act]) -> list[httpx.Response]:
 
     with ThreadPoolExecutor(len(acts)) as pool:
         return list(pool.map(send, acts))
+
+
+@pytest.fixture
+def waiting(database_urls: PostgresUrls) -> Iterator[Callable[[int], None]]:
+    """Wait until so many connections wait for a lock."""
+    assert database_urls.superuser_url is not None
+    blocked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with psycopg.connect(database_urls.superuser_url, autocommit=True) as connection:
+        yield lambda expected: wait_until(lambda: connection.execute(blocked).fetchone() == (expected,))
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 """White label: one look for reports and clients; domains that only DNS proves."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from config.settings import Settings
+from intake.lock import one_at_a_time
 from models.organization import Tenant
+from models.session import Database, tenant_session
 from tests.integration.intake.problems import fields, refused
-from tests.integration.intake.resources.conftest import at_once
 from tests.integration.intake.resources.name_server import NameServer, name_server
 
 Headers = dict[str, str]
@@ -69,13 +71,16 @@ def test_a_change_that_leaves_a_look_without_sense_is_refused(client: httpx.Clie
     ]
 
 
-def test_of_many_who_change_one_look_at_once_one_wins(client: httpx.Client, as_acme: Headers) -> None:
+def test_of_many_who_change_one_look_at_once_one_wins(
+    waiting: Callable[[int], None], client: httpx.Client, as_acme: Headers, acme: Tenant, database: Database
+) -> None:
     headers = as_acme | {"If-Match": client.get(LOOK, headers=as_acme).headers["etag"]}
-    acts = [
-        lambda n=n: client.patch(LOOK, json={"name": f"A{n}"}, headers=headers)  # type: ignore[misc]
-        for n in range(4)
-    ]
-    assert sorted(answer.status_code for answer in at_once(acts)) == [200, 412, 412, 412]
+    with ThreadPoolExecutor(3) as pool, tenant_session(database, acme.organization_id) as session:
+        one_at_a_time(session, acme.organization_id, "settings")
+        sent = [pool.submit(client.patch, LOOK, json={"name": f"A{n}"}, headers=headers) for n in range(3)]
+        waiting(3)
+        session.rollback()
+    assert sorted(each.result().status_code for each in sent) == [200, 412, 412]
 
 
 def test_a_domain_is_verified_while_dns_shows_its_token(

@@ -1,18 +1,21 @@
 """Changes of resources: entity tags, removal and restoring, what can never be sent."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg.errors
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
+from models.campaign import Campaign
 from models.organization import Tenant
 from models.session import Database, tenant_session
 from tests.integration.intake.problems import fields, refused
-from tests.integration.intake.resources.conftest import CAMPAIGNS, at_once
+from tests.integration.intake.resources.conftest import CAMPAIGNS
 
 Headers = dict[str, str]
 Made = Callable[..., dict[str, Any]]
@@ -53,15 +56,26 @@ def test_what_was_changed_meanwhile_is_not_changed_again(
 
 
 def test_of_many_who_change_one_version_at_once_one_wins(
-    client: httpx.Client, as_acme: Headers, made: Made
+    waiting: Callable[[int], None],
+    client: httpx.Client,
+    as_acme: Headers,
+    acme: Tenant,
+    database: Database,
+    made: Made,
 ) -> None:
     campaign = made()
     headers = as_acme | {"If-Match": campaign["etag"]}
 
-    def change(n: int) -> Callable[[], httpx.Response]:
-        return lambda: client.patch(campaign["path"], json={"name": f"By {n}"}, headers=headers)
+    def change(n: int) -> httpx.Response:
+        return client.patch(campaign["path"], json={"name": f"By {n}"}, headers=headers)
 
-    answers = at_once([change(n) for n in range(6)])
+    with ThreadPoolExecutor(6) as pool, tenant_session(database, acme.organization_id) as session:
+        # All have come as far as they can while the row is held: each has read it, were it not for its lock.
+        session.execute(select(Campaign).where(Campaign.id == UUID(campaign["id"])).with_for_update())
+        sent = [pool.submit(change, n) for n in range(6)]
+        waiting(6)
+        session.rollback()
+        answers = [each.result() for each in sent]
     won = [answer for answer in answers if answer.status_code == 200]
     assert len(won) == 1
     assert sum(answer.status_code == 412 for answer in answers) == 5

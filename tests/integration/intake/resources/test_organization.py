@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, update
 from uuid_utils.compat import uuid7
 
 from config.celery import LANES
@@ -18,7 +18,7 @@ from models.organization import Organization, Tenant, load_tenant
 from models.session import Database, tenant_session
 from models.subscription import Subscription
 from tests.integration.intake.problems import fields, refused
-from tests.integration.intake.resources.conftest import CAMPAIGNS, at_once
+from tests.integration.intake.resources.conftest import CAMPAIGNS
 from tests.support.wait import wait_until
 from worker.publish import Publisher
 
@@ -69,14 +69,23 @@ def test_only_who_may_administer_does(client: httpx.Client, acme: Tenant, sign: 
 
 
 def test_settings_have_defaults_are_set_and_taken_back(
-    client: httpx.Client, as_acme: Headers, as_globex: Headers
+    waiting: Callable[[int], None],
+    client: httpx.Client,
+    as_acme: Headers,
+    as_globex: Headers,
+    acme: Tenant,
+    database: Database,
 ) -> None:
     path = f"{SETTINGS}/display.week_begins"
     default = client.get(path, headers=as_acme)
     assert (default.json()["value"], default.json()["is_set"]) == ("monday", False)
     headers = as_acme | {"If-Match": default.headers["etag"]}
-    acts = [lambda: client.put(path, json={"value": "sunday"}, headers=headers) for _ in range(4)]
-    assert sorted(answer.status_code for answer in at_once(acts)) == [200, 412, 412, 412]
+    with ThreadPoolExecutor(3) as pool, tenant_session(database, acme.organization_id) as session:
+        one_at_a_time(session, acme.organization_id, "settings")
+        sent = [pool.submit(client.put, path, json={"value": "sunday"}, headers=headers) for _ in range(3)]
+        waiting(3)
+        session.rollback()
+    assert sorted(each.result().status_code for each in sent) == [200, 412, 412]
     listed = {each["key"]: each for each in client.get(SETTINGS, headers=as_acme).json()}
     assert (listed["display.week_begins"]["value"], listed["display.locale"]["value"]) == ("sunday", "en")
     assert client.get(path, headers=as_globex).json()["value"] == "monday"
@@ -174,19 +183,22 @@ def test_a_plan_that_is_too_small_is_refused_with_what_has_to_go(
 
 
 def test_one_more_that_waits_for_a_smaller_plan_is_counted_by_that_plan(
-    client: httpx.Client, sign: Sign, organization: Callable[..., Tenant], database: Database
+    waiting: Callable[[int], None],
+    client: httpx.Client,
+    sign: Sign,
+    organization: Callable[..., Tenant],
+    database: Database,
 ) -> None:
     tenant = organization(plan="professional")
     headers, organization_id = sign(tenant), tenant.organization_id
     client.post(f"{CAMPAIGNS}/bulk", json={"create": [{"name": str(n)} for n in range(5)]}, headers=headers)
-    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     with ThreadPoolExecutor(2) as pool, tenant_session(database, organization_id) as session:
         one_at_a_time(session, organization_id, "campaigns")
         body = {"plan": "starter"}
         smaller = pool.submit(lambda: client.patch(SUBSCRIPTION, json=body, headers=headers))
-        wait_until(lambda: session.scalars(waiting).one() == 1)
+        waiting(1)
         more = pool.submit(lambda: client.post(CAMPAIGNS, json={"name": "6"}, headers=headers))
-        wait_until(lambda: session.scalars(waiting).one() == 2)
+        waiting(2)
         session.rollback()
         assert smaller.result().status_code == 200
         assert refused(more.result(), 403)["limit"] == 5
