@@ -17,6 +17,7 @@ import httpx
 import jwt
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import func, select
 from structlog.stdlib import ProcessorFormatter
 
@@ -35,9 +36,9 @@ Headers = dict[str, str]
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """Serve the intake and yield its URL."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, lifespan="on"))
+def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
+    """Serve the intake, or *app*, and yield its URL."""
+    server = uvicorn.Server(uvicorn.Config(app or create_app(settings), log_config=None, lifespan="on"))
     # Named TCP, so that asyncio turns off Nagle's delay of 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
