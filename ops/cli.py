@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
 from ops.commands import (
+    audit_isolation,
     backup,
     deadletters,
     demo,
@@ -66,9 +67,10 @@ app.command()(backup.restore)
 app.add_typer(org.app, name="org")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(schedules.app, name="schedules")
-app.command()(token.token)
-app.command()(jobs.jobs)
+app.add_typer(token.app, name="token")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(deadletters.app, name="deadletters")
 app.command()(top.top)
 app.command()(doctor.doctor)
+app.command()(audit_isolation.audit_isolation)
 app.command(name="simulate")(simulate.simulate_workload)
