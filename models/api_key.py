@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped
 
 from models.base import Base, TenantMixin, TimestampMixin
@@ -38,6 +38,7 @@ USED_PRECISION = timedelta(minutes=1)
 class ApiKey(TenantMixin, TimestampMixin, Base):
     __tablename__ = "api_keys"
     __table_args__ = (
+        Index("ix_api_keys_organization_id_created_at_id", "organization_id", "created_at", "id"),
         CheckConstraint("length(secret_hash) = 32", name="secret_hash"),
         CheckConstraint("(previous_hash IS NULL) = (previous_until IS NULL)", name="previous"),
     )

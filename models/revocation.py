@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint, delete, func
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session
 
@@ -26,6 +26,7 @@ class RevocationTarget(StrEnum):
 class Revocation(TenantMixin, CreatedMixin, Base):
     __tablename__ = "revocations"
     __table_args__ = (
+        Index("ix_revocations_organization_id_created_at_id", "organization_id", "created_at", "id"),
         one_of("target", RevocationTarget),
         CheckConstraint("(target = 'token') = (issued_before IS NULL)", name="moment"),
         CheckConstraint("(target = 'organization') = (subject = '')", name="subject"),

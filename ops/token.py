@@ -1,7 +1,8 @@
-"""Mint the tokens that the intake verifies, for people who try the system and for tests."""
+"""Mint the tokens that the intake verifies in development, for people who try the system and for tests."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -27,7 +28,8 @@ def mint_token(  # noqa: PLR0913 - the claims of a token
     It lists *permissions* beside the role; None lists what the role grants.
     """
     now = datetime.now(UTC)
-    claims = {
+    claims: dict[str, Any] = {
+        "jti": str(uuid7()),
         "user_id": str(user_id or uuid7()),
         "organization_id": str(tenant.organization_id),
         "organization_name": tenant.name,
@@ -37,4 +39,6 @@ def mint_token(  # noqa: PLR0913 - the claims of a token
         "iat": now,
         "exp": now + lifetime,
     }
+    named = {"aud": settings.jwt_audience, "iss": settings.jwt_issuer}
+    claims |= {claim: value for claim, value in named.items() if value is not None}
     return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm=ALGORITHM)

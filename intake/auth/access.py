@@ -11,6 +11,7 @@ from uuid import UUID
 
 import redis.asyncio
 import structlog
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from config.settings import Settings
@@ -115,6 +116,12 @@ def open_access(settings: Settings, database: Database) -> Access:
         api_keys=Remembered(partial(load_api_key, database), organization_of=attrgetter("organization_id")),
         issuer=open_issuer(settings),
     )
+
+
+def tell_changed(request: Request, organization_id: UUID) -> None:
+    """Have this process and all others ask the database anew; call it after the commit."""
+    request.app.state.access.forget(organization_id)
+    request.app.state.publisher.announce(organization_id)
 
 
 async def listen(client: "redis.asyncio.Redis", forget: Callable[[UUID], None]) -> None:

@@ -26,7 +26,8 @@ LARGEST_DOCUMENT = 256 * 1024
 MOST_KEYS = 100
 SMALLEST_RSA_BITS = 2_048
 
-UNREADABLE = (httpx.HTTPError, OSError, TimeoutError, PyJWTError, ValueError, TypeError, RecursionError)
+UNREADABLE = (httpx.HTTPError, OSError, PyJWTError, ValueError, TypeError, AttributeError, RecursionError)
+"""PyJWT lets the last ones through for documents of odd types."""
 
 Fetch = Callable[[], Awaitable[bytes]]
 

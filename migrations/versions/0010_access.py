@@ -16,6 +16,8 @@ down_revision = "0009"
 def upgrade() -> None:
     _create_api_keys()
     _create_revocations()
+    for table in ("api_keys", "revocations"):
+        _index(table)
     _create_stops()
     run_file("access.sql")
 
@@ -38,6 +40,12 @@ def _moment(name: str, *, default: str | None = None) -> sa.Column[datetime]:
     return sa.Column(
         name, sa.DateTime(timezone=True), nullable=default is None, server_default=server_default
     )
+
+
+def _index(table: str) -> None:
+    """Lists go by the moment of creation."""
+    name = f"ix_{table}_organization_id_created_at_id"
+    op.create_index(name, table, ["organization_id", "created_at", "id"])
 
 
 def _create_api_keys() -> None:
