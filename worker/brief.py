@@ -1,37 +1,30 @@
-"""Run brief jobs: those of one organization and kind that wait in this process together share a transaction.
+"""Run brief jobs: those of one organization and kind that a worker holds together share a transaction.
 
 The lock on their rows is their lease. If anything is wrong with one of them nothing of the group has
 happened, and each runs by itself the ordinary way, which counts attempts and keeps leases.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
-from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded
 from structlog.contextvars import bound_contextvars
 
-from models.session import Database
+from models.session import Database, get_database
 from models.transaction import TenantTransaction, tenant_transaction
-from worker.coalesce import Coalescer
 from worker.complete import commit_held
 from worker.context import Claim, Completion, DatabaseJob
 from worker.lease import WORKER
-from worker.origin import origin_of
+from worker.origin import Origin, coming_from, origin_of
 from worker.pointer import Pointer
-from worker.tracing import run_of
+from worker.tracing import process
 
 if TYPE_CHECKING:
     from worker.job import JobKind
 
 log = structlog.get_logger(__name__)
-
-MOST_IN_A_GROUP = 64
-GROUPS_AT_ONCE = 2
-"""Of a kind, in one process: while one waits for Postgres another runs, and the others grow."""
 
 HOLD = "SELECT * FROM app.hold_jobs(%(jobs)s, %(attempts_made)s)"
 
@@ -45,31 +38,27 @@ def may_be_brief(kind: "JobKind[Any]", pointer: Pointer, *, redelivered: bool) -
     return kind.brief and pointer.attempts_made == 0 and not redelivered and not pointer.expired
 
 
-def run_brief(
-    database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]", pointer: Pointer
-) -> bool:
-    """Run the attempt together with others; False leaves it to be claimed and run by itself."""
-    return get_groups(database, kind, body)(pointer)
+class Verdict(StrEnum):
+    """What is to be done with the message of a job that was to run in a group."""
+
+    DONE = "done"
+    ALONE = "alone"
+    """Nothing has happened; it runs by itself."""
+    AGAIN = "again"
+    """The message goes back and comes again."""
 
 
-@cache
-def get_groups(
-    database: Database, kind: "JobKind[Any]", body: "Callable[..., Completion]"
-) -> Coalescer[Pointer, bool]:
-    """Return what groups the brief jobs of a kind in this process, one organization's at a time."""
-    return Coalescer(
-        partial(run_group, database, kind, body),
-        most=MOST_IN_A_GROUP,
-        key=_organization,
-        at_once=GROUPS_AT_ONCE,
-    )
+BODIES: dict[str, tuple["JobKind[Any]", Callable[..., Completion]]] = {}
+"""Every kind that this process has loaded, with its body, by name."""
+
+Message = tuple[Pointer, Origin]
 
 
-def _organization(pointer: Pointer) -> UUID:
-    return pointer.organization_id
-
-
-os.register_at_fork(after_in_child=get_groups.cache_clear)
+def run_messages(name: str, messages: Sequence[Message]) -> list[Verdict]:
+    """Run messages of one kind and organization in one transaction; the pool calls it, maybe in a child."""
+    kind, body = BODIES[name]
+    with coming_from({str(pointer.job_id): origin for pointer, origin in messages}):
+        return run_group(get_database(), kind, body, [pointer for pointer, _ in messages])
 
 
 def run_group(
@@ -77,25 +66,24 @@ def run_group(
     kind: "JobKind[Any]",
     body: "Callable[..., Completion]",
     pointers: Sequence[Pointer],
-) -> list[bool]:
-    """Run jobs of one organization in one transaction; tells of each whether it has succeeded.
-
-    Raises:
-        Reject: A time limit struck. What is left of it is no time for another run: the message comes again.
-    """
+) -> list[Verdict]:
+    """Run jobs of one organization in one transaction; tells of each what is to become of its message."""
     try:
         with tenant_transaction(database, pointers[0].organization_id) as transaction:
             claims = hold(transaction, pointers)
             completions = [run_one(kind, body, claim, transaction) for claim in claims]
             if claims:
                 commit_held(transaction, claims, completions, WORKER)
-    except SoftTimeLimitExceeded as error:
-        raise Reject("a brief job took too long; it runs again by itself", requeue=True) from error
+    except SoftTimeLimitExceeded:
+        # What is left until the hard limit is no time for another run.
+        log.warning("brief jobs took too long: each runs again by itself", jobs=len(pointers))
+        return [Verdict.AGAIN] * len(pointers)
     except Exception as error:  # noqa: BLE001 - whatever it was, the ordinary way finds out whose fault it is
         log.info("brief jobs are run one by one", jobs=len(pointers), reason=type(error).__name__)
-        return [False] * len(pointers)
+        return [Verdict.ALONE] * len(pointers)
     done = {claim.job_id for claim in claims}
-    return [pointer.job_id in done for pointer in pointers]
+    log.info("brief jobs succeeded", kind=kind.name, jobs=[str(job_id) for job_id in done])
+    return [Verdict.DONE if pointer.job_id in done else Verdict.ALONE for pointer in pointers]
 
 
 def hold(transaction: TenantTransaction, pointers: Sequence[Pointer]) -> list[Claim]:
@@ -110,6 +98,9 @@ def run_one(
     kind: "JobKind[Any]", body: "Callable[..., Completion]", claim: Claim, transaction: TenantTransaction
 ) -> Completion:
     """Call the body for one job of a group."""
-    names = {"organization": str(claim.organization_id), "job": str(claim.job_id), "kind": claim.kind}
-    with bound_contextvars(**names, **origin_of(claim.job_id).log_fields()), run_of(claim.job_id):
+    origin, organization, job = origin_of(claim.job_id), str(claim.organization_id), str(claim.job_id)
+    with (
+        bound_contextvars(organization=organization, job=job, kind=claim.kind, **origin.log_fields()),
+        process(kind.name, origin, organization, job),
+    ):
         return body(DatabaseJob(claim, transaction), kind.payload.model_validate(claim.payload))

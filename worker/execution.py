@@ -18,7 +18,6 @@ from models.job import JobState
 from models.session import Database, call, get_database, tenant_session
 from models.transaction import tenant_transaction
 from worker.backoff import retry_moment
-from worker.brief import may_be_brief, run_brief
 from worker.claim import JobBusyError, take
 from worker.complete import commit_completion, record_completion
 from worker.context import (
@@ -59,12 +58,8 @@ def execute(
     kind: "JobKind[Any]",
     body: "Callable[..., Completion]",
     arguments: tuple[object, ...],
-    *,
-    redelivered: bool = False,
 ) -> Ending:
     """Run the attempt that a message points to; nothing runs when the job has moved on.
-
-    *redelivered* tells that the message came before, and that nobody knows what became of the attempt.
 
     Raises:
         Reject: What became of the attempt is not known; the message goes back and finds out.
@@ -73,8 +68,6 @@ def execute(
     database = get_database()
     try:
         pointer = read_pointer(kind.name, arguments, secret)
-        if may_be_brief(kind, pointer, redelivered=redelivered) and run_brief(database, kind, body, pointer):
-            return Ending.SUCCEEDED
         with span("claim"):
             claim = take(database, pointer)
         if claim is not None:

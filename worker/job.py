@@ -6,9 +6,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from celery import Task
 from pydantic import BaseModel
 
 from worker.app import app
+from worker.brief import BODIES
 from worker.context import Completion, Effects
 from worker.execution import execute
 from worker.origin import Origin, coming_from
@@ -91,18 +93,20 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
 
     def decorate(body: BodyT) -> BodyT:
         KINDS[kind.name] = kind
+        BODIES[kind.name] = (kind, body)
 
         def run(task: Any, *pointer: object) -> str:
-            redelivered = bool(task.request.delivery_info.get("redelivered"))
             origin, (organization, job, *_) = Origin.of(task.request), (*map(str, pointer), "", "")
-            with coming_from(origin, job), process(kind.name, origin, organization, job):
-                return note_ending(execute(kind, body, pointer, redelivered=redelivered))
+            with coming_from({job: origin}), process(kind.name, origin, organization, job):
+                return note_ending(execute(kind, body, pointer))
 
         hard_limit = kind.time_limit + HARD_LIMIT_GRACE
         app.task(
             name=kind.name,
             bind=True,
             typing=False,
+            job_kind=kind,
+            Strategy="worker.gather:strategy" if kind.brief else Task.Strategy,
             Request="worker.metrics.ended:CountedRequest",
             soft_time_limit=round(kind.time_limit.total_seconds()),
             time_limit=round(hard_limit.total_seconds()),

@@ -1,6 +1,6 @@
 """Where the message of a job comes from: what logs, metrics and traces of its attempt want to know of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 from uuid import UUID
@@ -36,7 +36,7 @@ class Origin(NamedTuple):
 
 NOWHERE = Origin()
 _in_hand: dict[str, Origin] = {}
-"""By job: one thread may run the jobs of others too."""
+"""By job: one thread may run several, and several threads run at once."""
 
 
 def origin_of(job_id: UUID) -> Origin:
@@ -45,10 +45,11 @@ def origin_of(job_id: UUID) -> Origin:
 
 
 @contextmanager
-def coming_from(origin: Origin, job_id: str) -> Iterator[None]:
-    """Know where a job came from while the block runs."""
-    _in_hand[job_id] = origin
+def coming_from(origins: Mapping[str, Origin]) -> Iterator[None]:
+    """Know where jobs came from while the block runs."""
+    _in_hand.update(origins)
     try:
         yield
     finally:
-        _in_hand.pop(job_id, None)
+        for job_id in origins:
+            _in_hand.pop(job_id, None)

@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from config.tracing import get_provider, get_tracer, trace_as
 from worker.ending import Ending
-from worker.origin import Origin, origin_of
+from worker.origin import Origin
 
 NOTHING: AbstractContextManager[None] = nullcontext()
 _W3C = TraceContextTextMapPropagator()
@@ -51,15 +51,6 @@ def process(kind: str, origin: Origin, organization_id: str, job_id: str) -> Abs
         start = int(min(origin.ready_at, time.time()) * 1e9)
         tracer.start_span("wait", parent, attributes=attributes, start_time=start).end()
     return _recorded(tracer, f"process {kind}", context=parent, kind=SpanKind.CONSUMER, attributes=attributes)
-
-
-def run_of(job_id: UUID) -> AbstractContextManager[object]:
-    """Return the span of a body that another job's thread runs; nothing if its job is not traced."""
-    tracer = get_tracer()
-    traceparent = None if tracer is None else origin_of(job_id).traceparent
-    if tracer is None or traceparent is None:
-        return NOTHING
-    return _recorded(tracer, "run", context=context_of(traceparent), attributes=_named({"job": str(job_id)}))
 
 
 def originate(organization_id: UUID, jobs: Sequence[tuple[UUID, str]]) -> dict[UUID, str]:

@@ -1,9 +1,7 @@
 """Brief jobs share a transaction: all of a group happens once, or each runs by itself as any job does."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +12,7 @@ import psycopg
 import pytest
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
 from config.settings import Settings
 from models.organization import Tenant
@@ -22,7 +21,7 @@ from models.transaction import tenant_transaction
 from tests.integration.life.acts import claim, one, row, set_status, story
 from tests.support import outcome
 from tests.support.kinds import LEAVE_BRIEFLY, LEAVE_CAMPAIGN, Leave, leave_briefly
-from worker.brief import get_groups, run_group
+from worker.brief import Verdict, may_be_brief, run_group
 from worker.claim import JobBusyError
 from worker.complete import commit_held
 from worker.context import Claim, Completion, DatabaseJob, Effects, LeaseLostError
@@ -47,23 +46,21 @@ def pointer_of(tenant: Tenant, job_id: UUID, *, attempts_made: int = 0) -> Point
     )
 
 
-def group(database: Database, tenant: Tenant, jobs: Sequence[SubmittedJob]) -> list[bool]:
+def group(database: Database, tenant: Tenant, jobs: Sequence[SubmittedJob]) -> list[Verdict]:
     """Run the jobs as one group."""
     return run_group(database, LEAVE_BRIEFLY, leave_briefly, [pointer_of(tenant, job.id) for job in jobs])
 
 
 @pytest.fixture
-def run(settings: Settings, tenant: Tenant) -> Iterator[Callable[..., None]]:
-    """Do what a worker does with a message: ``run(job_id, attempts_made=0, redelivered=False)``."""
-    get_groups.cache_clear()
+def run(settings: Settings, tenant: Tenant) -> Callable[..., None]:
+    """Do what a worker does with a message that runs by itself: ``run(job_id, attempts_made=0)``."""
     secret = settings.pointer_secret.get_secret_value().encode()
 
-    def run_message(job_id: UUID, *, attempts_made: int = 0, redelivered: bool = False) -> None:
+    def run_message(job_id: UUID, *, attempts_made: int = 0) -> None:
         pointer = pointer_of(tenant, job_id, attempts_made=attempts_made)
-        execute(LEAVE_BRIEFLY, leave_briefly, pointer.sign(secret), redelivered=redelivered)
+        execute(LEAVE_BRIEFLY, leave_briefly, pointer.sign(secret))
 
-    yield run_message
-    get_groups.cache_clear()
+    return run_message
 
 
 def commits(database: Database, tenant: Tenant, jobs: Sequence[SubmittedJob]) -> int:
@@ -79,7 +76,7 @@ def test_a_group_is_one_transaction_that_leaves_all_a_job_leaves(
 ) -> None:
     jobs = submit(database, tenant, [brief(str(n)) for n in range(20)], publisher=publisher)
 
-    assert group(database, tenant, jobs) == [True] * 20
+    assert group(database, tenant, jobs) == [Verdict.DONE] * 20
     assert commits(database, tenant, jobs) == 1
     assert outcome.campaigns_left(database, tenant) == Counter({str(n): 1 for n in range(20)})
     assert {tuple(story(database, tenant, job.id)) for job in jobs} == {("queued", "running", "succeeded")}
@@ -98,8 +95,8 @@ def test_the_same_message_twice_in_a_group_and_again_has_effects_once(
 ) -> None:
     job = one(database, tenant, brief(), publisher)
 
-    assert group(database, tenant, [job, job]) == [True, True]
-    assert group(database, tenant, [job]) == [False]
+    assert group(database, tenant, [job, job]) == [Verdict.DONE, Verdict.DONE]
+    assert group(database, tenant, [job]) == [Verdict.ALONE]
     run(job.id)
     assert outcome.campaigns_left(database, tenant) == {"a": 1}
     assert outcome.ledger(database, tenant) == 1
@@ -111,7 +108,7 @@ def test_one_failing_body_takes_back_the_group_and_each_runs_by_itself(
     bad = brief("bad", failures=1)
     jobs = submit(database, tenant, [brief("x"), bad, brief("y")], publisher=publisher)
 
-    assert group(database, tenant, jobs) == [False] * 3
+    assert group(database, tenant, jobs) == [Verdict.ALONE] * 3
     assert outcome.campaigns_left(database, tenant) == {}
     assert outcome.states(database, tenant) == {"queued": 3}
     for job in jobs:
@@ -139,13 +136,13 @@ def test_a_job_in_anothers_hands_is_left_out_and_its_message_comes_again(
     jobs = submit(database, tenant, [brief("x"), brief("y")], publisher=publisher)
 
     with held_by_another(database, tenant, jobs[0]):
-        assert group(database, tenant, jobs) == [False, True]
+        assert group(database, tenant, jobs) == [Verdict.ALONE, Verdict.DONE]
         with pytest.raises(JobBusyError):
             claim(database, tenant, jobs[0].id)
         with pytest.raises(Reject) as given_back:
             run(jobs[0].id)
         assert given_back.value.requeue
-    run(jobs[0].id, redelivered=True)
+    run(jobs[0].id)
     assert outcome.campaigns_left(database, tenant) == {"x": 1, "y": 1}
 
 
@@ -158,7 +155,7 @@ def test_what_is_not_to_run_any_more_is_left_out_of_a_group(
     cancel(database, tenant, jobs[1].id, publisher=publisher)
     assert claim(database, tenant, jobs[3].id) is not None
 
-    assert group(database, tenant, jobs) == [True, False, False, False]
+    assert group(database, tenant, jobs) == [Verdict.DONE, Verdict.ALONE, Verdict.ALONE, Verdict.ALONE]
     for job in jobs:
         run(job.id)
     states = [row(database, tenant, job.id).state for job in jobs]
@@ -172,7 +169,7 @@ def test_no_job_of_an_inactive_organization_runs_in_a_group(
     job = one(database, tenant, brief(), publisher)
     set_status(database, tenant, "suspended")
 
-    assert group(database, tenant, [job]) == [False]
+    assert group(database, tenant, [job]) == [Verdict.ALONE]
     run(job.id)
     assert outcome.leftovers(database, tenant)["outbox"] == 1
 
@@ -182,7 +179,7 @@ def test_a_group_lets_go_of_those_who_wait_for_its_jobs(
 ) -> None:
     first, second = submit(database, tenant, [brief("first"), brief("second", after=0)], publisher=publisher)
 
-    assert group(database, tenant, [first, second]) == [True, False]
+    assert group(database, tenant, [first, second]) == [Verdict.DONE, Verdict.ALONE]
     assert row(database, tenant, second.id).state == "queued"
     assert outcome.leftovers(database, tenant)["outbox"] == 1
 
@@ -209,60 +206,17 @@ def claim_of(tenant: Tenant, job: SubmittedJob) -> Claim:
     return Claim(tenant.organization_id, job.id, job.kind, 1, 10, {}, job.created_at)
 
 
-def test_threads_share_groups_and_tenants_never_share_one(
-    database: Database, organization: Callable[..., Tenant], settings: Settings, publisher: Publisher
-) -> None:
-    get_groups.cache_clear()
-    tenants = [organization(name=str(n)) for n in range(3)]
-    secret = settings.pointer_secret.get_secret_value().encode()
-    jobs = {
-        tenant: submit(database, tenant, [brief(str(n), sleep_ms=2) for n in range(40)], publisher=publisher)
-        for tenant in tenants
-    }
-    messages = [pointer_of(tenant, job.id).sign(secret) for tenant in tenants for job in jobs[tenant]]
-    messages = messages[::7] + [message for n, message in enumerate(messages) if n % 7]  # mixed
-
-    with ThreadPoolExecutor(24) as pool:
-        list(pool.map(lambda message: execute(LEAVE_BRIEFLY, leave_briefly, message), messages))
-    get_groups.cache_clear()
-
-    for tenant in tenants:
-        assert outcome.campaigns_left(database, tenant) == Counter({str(n): 1 for n in range(40)})
-        assert outcome.successes(database, tenant) == Counter({1: 40})
-        assert outcome.quota(database, tenant) == (40, 0)
-        assert outcome.leftovers(database, tenant) == CLEAN
-        assert commits(database, tenant, jobs[tenant]) < 30, "jobs shared transactions"
-    writers = [writing_transactions(database, tenant) for tenant in tenants]
-    assert sum(map(len, writers)) == len(set().union(*writers)), "no two tenants shared one"
-
-
-def writing_transactions(database: Database, tenant: Tenant) -> set[str]:
-    with tenant_session(database, tenant.organization_id) as session:
-        return set(session.execute(text("SELECT DISTINCT xmin::text FROM jobs")).scalars())
-
-
 @pytest.mark.parametrize(
-    "message", [{"redelivered": True}, {"attempts_made": 1}], ids=["redelivered", "tried before"]
+    "message",
+    [{"redelivered": True}, {"attempts_made": 1}, {"old": True}],
+    ids=["redelivered", "tried before", "old"],
 )
-def test_what_went_wrong_before_runs_by_itself(
-    database: Database,
-    tenant: Tenant,
-    publisher: Publisher,
-    run: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    message: dict[str, Any],
-) -> None:
-    job = one(database, tenant, brief(failures=1), publisher)
-    if "attempts_made" in message:
-        run(job.id)
-
-    def refuse(*_: object) -> bool:
-        raise AssertionError("it ran in a group")
-
-    monkeypatch.setattr("worker.execution.run_brief", refuse)
-    run(job.id, **message)
-    attempts = message.get("attempts_made", 0) + 1
-    assert row(database, tenant, job.id).attempt == attempts
+def test_what_went_wrong_before_runs_by_itself(tenant: Tenant, message: dict[str, Any]) -> None:
+    pointer = pointer_of(tenant, uuid7(), attempts_made=message.get("attempts_made", 0))
+    assert may_be_brief(LEAVE_BRIEFLY, pointer, redelivered=False) == ("attempts_made" not in message)
+    if message.get("old"):
+        pointer = replace(pointer, expires_at=1)
+    assert not may_be_brief(LEAVE_BRIEFLY, pointer, redelivered=message.get("redelivered", False))
 
 
 def test_a_time_limit_in_a_group_gives_the_message_back(
@@ -273,9 +227,7 @@ def test_a_time_limit_in_a_group_gives_the_message_back(
     def too_slow(_job: DatabaseJob, _payload: Leave) -> Completion:
         raise SoftTimeLimitExceeded
 
-    with pytest.raises(Reject) as given_back:
-        run_group(database, LEAVE_BRIEFLY, too_slow, [pointer_of(tenant, job.id)])
-    assert given_back.value.requeue
+    assert run_group(database, LEAVE_BRIEFLY, too_slow, [pointer_of(tenant, job.id)]) == [Verdict.AGAIN]
     assert row(database, tenant, job.id).attempt == 0
 
 
@@ -290,7 +242,7 @@ def test_an_error_of_a_statement_nobody_waited_for_is_not_lost(
         )
         return Completion()
 
-    assert run_group(database, LEAVE_BRIEFLY, careless, [pointer_of(tenant, job.id)]) == [False]
+    assert run_group(database, LEAVE_BRIEFLY, careless, [pointer_of(tenant, job.id)]) == [Verdict.ALONE]
     assert row(database, tenant, job.id).state == "queued"
 
 
@@ -306,7 +258,7 @@ def test_a_body_that_hides_an_error_of_the_database_does_not_succeed(
             return Completion()
         raise AssertionError
 
-    assert run_group(database, LEAVE_BRIEFLY, hiding, [pointer_of(tenant, job.id)]) == [False]
+    assert run_group(database, LEAVE_BRIEFLY, hiding, [pointer_of(tenant, job.id)]) == [Verdict.ALONE]
     assert row(database, tenant, job.id).state == "queued"
 
 
@@ -320,7 +272,7 @@ def test_the_orm_and_the_driver_work_in_one_transaction(
         seen = job.session.execute(text("SELECT name FROM campaigns")).scalars().all()
         return Completion({"seen": list(seen)})
 
-    assert run_group(database, LEAVE_BRIEFLY, mixed, [pointer_of(tenant, job.id)]) == [True]
+    assert run_group(database, LEAVE_BRIEFLY, mixed, [pointer_of(tenant, job.id)]) == [Verdict.DONE]
     assert row(database, tenant, job.id).result == {"seen": ["a"]}
 
 
@@ -337,21 +289,12 @@ def test_a_body_that_leaves_a_connection_dirty_loses_it(
         backends.append(found["pid"])
         return Completion()
 
-    assert run_group(database, LEAVE_BRIEFLY, dirty, [pointer_of(tenant, job.id)]) == [True]
+    assert run_group(database, LEAVE_BRIEFLY, dirty, [pointer_of(tenant, job.id)]) == [Verdict.DONE]
     with tenant_session(database, tenant.organization_id) as session:
         assert session.execute(text("SELECT pg_backend_pid()")).scalar_one() not in backends
-    assert group(database, tenant, [after]) == [True]
+    assert group(database, tenant, [after]) == [Verdict.DONE]
 
 
 def test_a_kind_that_calls_the_outside_is_not_brief() -> None:
     with pytest.raises(BriefOutsideError):
         replace(LEAVE_CAMPAIGN, effects=Effects.OUTSIDE, brief=True)
-
-
-def test_groups_are_made_anew_in_a_forked_child(database: Database) -> None:
-    get_groups(database, LEAVE_BRIEFLY, leave_briefly)
-    child = os.fork()
-    if child == 0:
-        os._exit(get_groups.cache_info().currsize)
-    assert os.waitpid(child, 0)[1] == 0
-    get_groups.cache_clear()
