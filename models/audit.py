@@ -84,15 +84,13 @@ class AuditDetail(Base):
     detail: Mapped[dict[str, Any]]
 
 
-_ACTOR, _SUBJECT = aliased(AuditName), aliased(AuditName)
-
-
 def _called(name: type[AuditName], column: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
     return (name.organization_id == AuditEntry.organization_id) & (cast(name.id, Text) == column)
 
 
 def audit_entries() -> Select[Any]:
     """Select entries as people read them: names for pseudonyms, and what stands beside the chain."""
+    actor, subject = aliased(AuditName), aliased(AuditName)
     beside = (AuditDetail.organization_id == AuditEntry.organization_id) & (AuditDetail.id == AuditEntry.id)
     return (
         select(
@@ -100,17 +98,17 @@ def audit_entries() -> Select[Any]:
             AuditEntry.position,
             AuditEntry.occurred_at,
             AuditEntry.origin,
-            func.coalesce(_ACTOR.name, AuditEntry.actor).label("actor"),
+            func.coalesce(actor.name, AuditEntry.actor).label("actor"),
             AuditEntry.action,
-            func.coalesce(_SUBJECT.name, AuditEntry.subject).label("subject"),
+            func.coalesce(subject.name, AuditEntry.subject).label("subject"),
             AuditEntry.detail.op("||")(func.coalesce(AuditDetail.detail, EMPTY_OBJECT)).label("detail"),
             AuditDetail.request_id,
             (AuditEntry.digest.is_not(None) & AuditDetail.id.is_(None)).label("forgotten"),
             AuditEntry.hash,
         )
         .outerjoin(AuditDetail, beside)
-        .outerjoin(_ACTOR, _called(_ACTOR, AuditEntry.actor))
-        .outerjoin(_SUBJECT, _called(_SUBJECT, AuditEntry.subject))
+        .outerjoin(actor, _called(actor, AuditEntry.actor))
+        .outerjoin(subject, _called(subject, AuditEntry.subject))
     )
 
 

@@ -1,4 +1,4 @@
-"""Forgets a whole organization: its row stays, without a name, with the chain of the audit log and a proof."""
+"""Forgets a whole organization: its row stays, without a name, with the chain of the log and a proof."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def empty_tables(erasure: Erasure) -> Mapping[str, Any]:
             erasure.take_time(session)
             target = cast(literal(f"public.{table.name}"), REGCLASS)
             emptied = func.app.empty_table(target, erasure.request_id, erasure.job.claim.job_id)
-            removed[table.name] += session.scalar(select(emptied)) or 0
+            removed[str(table.name)] += session.scalar(select(emptied)) or 0
     with erasure.transaction() as session:
         forgotten = session.scalar(select(func.app.forget_audit(cast(null(), Text), erasure.request_id)))
     return {"rows": {table: count for table, count in removed.items() if count}, "audit_entries": forgotten}
