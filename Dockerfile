@@ -18,7 +18,7 @@ FROM python:3.12-slim AS application
 ENV PATH=/opt/genius/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 RUN groupadd --gid 10001 genius \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /srv/genius --shell /usr/sbin/nologin genius \
- && install --directory --owner=genius --group=genius /var/lib/genius/media /var/lib/genius/flower
+ && install --directory --owner=genius --group=genius /var/lib/genius/media /var/lib/genius/flower /backups
 COPY --from=build /opt/genius /opt/genius
 COPY --from=build /srv/genius /srv/genius
 WORKDIR /srv/genius

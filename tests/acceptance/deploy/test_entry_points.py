@@ -121,6 +121,8 @@ class Container:
         told = dict(self._service["environment"])
         for inside, folder in self._volumes.items():
             told = {name: value.replace(inside, str(folder)) for name, value in told.items()}
+        if "GENIUS_METRICS_PORT" in told:
+            told["GENIUS_METRICS_PORT"] = self.port
         return told | {
             "PATH": PATH,
             "HOME": str(self._scratch),
@@ -174,6 +176,7 @@ def test_every_service_becomes_healthy_and_a_job_runs(
         name: Container(name, service, image, secrets, tmp_path / name) for name, service in SERVICES.items()
     }
     run_to_the_end(containers.pop("migrate"))
+    tools = containers.pop("backup")
     with ExitStack() as exits:
         processes = {name: container.process() for name, container in containers.items()}
         for process in processes.values():
@@ -182,6 +185,7 @@ def test_every_service_becomes_healthy_and_a_job_runs(
         for name, container in containers.items():
             await_health(container, processes[name])
         run_a_job(containers["intake"])
+        assert tools.run("genius", "backup", str(tmp_path / "backup" / "backups" / "today")).returncode == 0
         stopped = processes["worker-compute"]
         stopped.stop()
         assert containers["worker-compute"].trouble(), "a worker that has gone is not healthy"

@@ -1,5 +1,6 @@
 """The manifests are valid, confine every pod, run what the compose file runs, and grow by what we measure."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from config.celery import LANES
 from config.settings import ROOT, Settings
+from intake.lane_metrics import OF_LANE, OF_PLAN
 from tests.support.compose import (
     BESIDE_SETTINGS,
     PRIVILEGED,
@@ -21,6 +23,7 @@ from tests.support.compose import (
     made_secrets,
     ours,
 )
+from worker.metrics.ended import REGISTRY
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 KUSTOMIZATION = "kustomization.yaml"
@@ -29,6 +32,7 @@ CLASSES = {
     "application": REQUIRED | {"GENIUS_RETIRED_CREDENTIAL_SECRETS", "GENIUS_SOCIAL_CLIENTS"},
     "relay": {"GENIUS_RELAY_DATABASE_URL"},
     "owner": PRIVILEGED,
+    "metrics": {"GENIUS_METRICS_TOKEN"},
     "mail": {"GENIUS_SMTP_PASSWORD"},
     "operators": {"GENIUS_FLOWER_USERS"},
 }
@@ -202,11 +206,29 @@ def test_every_lane_is_served_and_grows_by_its_own_age_and_demand() -> None:
         scaler = of_kind("HorizontalPodAutoscaler")[name]["spec"]
         assert scaler["scaleTargetRef"]["name"] == name
         external = [metric["external"]["metric"] for metric in scaler["metrics"]]
-        for measured in ("genius_queue_oldest_age_seconds", "genius_queue_demand_worker_seconds"):
+        for measured in ("genius_lane_oldest_seconds", "genius_lane_demand_seconds"):
             lanes = [
                 metric["selector"]["matchLabels"]["lane"] for metric in external if metric["name"] == measured
             ]
             assert lanes == lanes_of([command])
+
+
+def test_what_it_grows_by_is_measured() -> None:
+    rules = yaml.safe_load((ROOT / "deploy/monitoring/prometheus-adapter.yml").read_text())["rules"][
+        "external"
+    ]
+    asked = {
+        metric["external"]["metric"]["name"]
+        for scaler in of_kind("HorizontalPodAutoscaler").values()
+        for metric in scaler["spec"]["metrics"]
+        if metric["type"] == "External"
+    }
+    assert asked == {rule["name"]["as"] for rule in rules}
+    suffixes = {"counter": "_total", "histogram": "_count"}
+    measured = {name for name, _ in (OF_LANE | OF_PLAN).values()}
+    measured |= {metric.name + suffixes.get(metric.type, "") for metric in REGISTRY.collect()}
+    used = {name for rule in rules for name in re.findall(r"genius_[a-z_]+", rule["metricsQuery"])}
+    assert used - measured == set()
 
 
 def test_what_grows_states_no_number_of_pods() -> None:
