@@ -24,5 +24,6 @@ FROM (VALUES
     ('webhook_endpoints', '{paused,deleted_at}', '{}', false),
     ('email_recipients', '{paused,deleted_at}', '{email_norm}', true),
     ('api_keys', '{expires_at,previous_until,rotated_at,revoked_at}', '{last_used_at}', false),
+    ('custom_domains', '{verified_at}', '{token,checked_at}', false),
     ('revocations', '{target,issued_before,expires_at}', '{}', false)
 ) AS listed (name, plain, ignored, people);

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from models.alert import EmailRecipient
@@ -99,7 +99,8 @@ def _rows(session: Session, table: type[Known], identity: UUID | None, email: st
     if identity is not None:
         wanted.append(table.id == identity)
     if email is not None:
-        wanted.append(table.email_norm == email.strip().lower())
+        address = email.strip().lower()
+        wanted += [table.email_norm == address, func.lower(table.email) == address]
     return session.scalars(_with_deleted(select(table).where(or_(*wanted)))).all() if wanted else []
 
 
