@@ -16,8 +16,11 @@ from intake.validation import refuse
 OURS = "genius_"
 """Begins the names of columns that an export adds and an import leaves alone."""
 
-RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet. Source: OWASP, "CSV Injection"."""
+RISKY = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A cell that begins so is a formula to a spreadsheet; the last four are their full-width twins.
+
+Source: OWASP, "CSV Injection".
+"""
 
 GUARD = "'"
 """What an export writes before such a cell, and an import takes away again."""
