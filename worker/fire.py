@@ -7,7 +7,7 @@ transaction that records its jobs, and the key of a run makes one job per nomina
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,8 @@ from models.session import Database, RelayDatabase, call, relay_session, tenant_
 from worker.job import KINDS, JobKind, Lane
 from worker.publish import Publisher, Waiting, publish_recorded
 from worker.schedule import Due, DueRun, Timing, TimingError, due_runs, jittered
-from worker.submit import FeatureNotInPlanError, quota_now, translated
+from worker.submit import FeatureNotInPlanError, quota_now, tell, translated
+from worker.tracing import originate
 
 log = structlog.get_logger(__name__)
 
@@ -176,7 +177,7 @@ def _fire_together(
             for row in settled
             if row["became"] == RunState.FIRED and (schedule := schedules[row["fired_schedule"]])
         ]
-        publish_recorded(database, publisher, fresh)
+        _publish(database, publisher, fresh)
     return [row["became"] for row in settled]
 
 
@@ -246,6 +247,17 @@ def _job(kind: JobKind[Any], payload: BaseModel, priority: int) -> Mapping[str, 
     }
 
 
+def _publish(database: Database, publisher: Publisher, fresh: Sequence[Waiting]) -> None:
+    """Publish jobs of one organization that were fired together, each with a trace of its own."""
+    if not fresh:
+        return
+    organization_id = fresh[0].organization_id
+    traceparents = originate(database, organization_id, [(job.job_id, job.kind) for job in fresh])
+    tell(organization_id, [job.job_id for job in fresh])
+    traced = [replace(job, traceparent=traceparents.get(job.job_id)) for job in fresh]
+    publish_recorded(database, publisher, traced)
+
+
 def _waiting(
     tenant: Tenant, schedule: Schedule, lane: Lane, job_id: UUID, due_at: datetime | None = None
 ) -> Waiting:
@@ -300,5 +312,5 @@ def fire_moments(  # noqa: PLR0913 - who asks is apart from what is asked
         raise translated(error) from error
     fired = [FiredRun(row["fired_moment"], row["made_job"], row["replayed"]) for row in rows]
     fresh = [_waiting(tenant, schedule, kind.lane, run.job_id) for run in fired if not run.replayed]
-    publish_recorded(database, publisher, fresh)
+    _publish(database, publisher, fresh)
     return fired

@@ -189,8 +189,9 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
     refuse_excess(database, publisher, tenant, submissions)
     with span("record", jobs=len(submissions)):
         recorded = record(database, tenant, submissions, requested_by=requested_by, request_id=request_id)
-    traceparents = trace(database, tenant, recorded)
-    tell(tenant.organization_id, recorded)
+    new = [(job.id, job.kind) for job in recorded if not job.replayed]
+    traceparents = originate(database, tenant.organization_id, new)
+    tell(tenant.organization_id, [job.id for job in recorded])
     fresh = [
         Waiting(
             organization_id=tenant.organization_id,
@@ -211,21 +212,11 @@ def submit(  # noqa: PLR0913 - who asks and where it goes are apart from what is
     return recorded
 
 
-def trace(database: Database, tenant: Tenant, recorded: Sequence[SubmittedJob]) -> dict[UUID, str]:
-    """Begin the traces of new jobs and write them down, before anybody publishes them."""
-    new = [(job.id, job.kind) for job in recorded if not job.replayed]
-    traceparents = originate(tenant.organization_id, new)
-    if traceparents:
-        jobs, spelled = list(traceparents), list(traceparents.values())
-        call(database, tenant.organization_id, "trace_jobs", jobs=jobs, traceparents=spelled)
-    return traceparents
-
-
-def tell(organization_id: UUID, recorded: Sequence[SubmittedJob]) -> None:
-    """Let the log say which jobs a request made: lines that no log shipper cuts."""
-    for at in range(0, len(recorded), JOBS_A_LINE):
-        jobs = [str(job.id) for job in recorded[at : at + JOBS_A_LINE]]
-        log.info("jobs recorded", organization=str(organization_id), jobs=jobs)
+def tell(organization_id: UUID, jobs: Sequence[UUID]) -> None:
+    """Let the log say which jobs were made: lines that no log shipper cuts."""
+    for at in range(0, len(jobs), JOBS_A_LINE):
+        ids = [str(job) for job in jobs[at : at + JOBS_A_LINE]]
+        log.info("jobs recorded", organization=str(organization_id), jobs=ids)
 
 
 def refuse_excess(

@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from config.tracing import get_provider, get_tracer, trace_as
+from models.session import Database, call
 from worker.ending import Ending
 from worker.origin import Origin
 
@@ -53,11 +54,12 @@ def process(kind: str, origin: Origin, organization_id: str, job_id: str) -> Abs
     return _recorded(tracer, f"process {kind}", context=parent, kind=SpanKind.CONSUMER, attributes=attributes)
 
 
-def originate(organization_id: UUID, jobs: Sequence[tuple[UUID, str]]) -> dict[UUID, str]:
+def originate(database: Database, organization_id: UUID, jobs: Sequence[tuple[UUID, str]]) -> dict[UUID, str]:
     """Begin what is told of jobs (id and kind) that were just recorded; answers with their traceparents.
 
-    One job goes on with the trace of its request. Jobs that were submitted together have a trace each, which
-    links to the request's: a thousand in one trace would be of no use.
+    They are written into the rows before anybody publishes the jobs. One job goes on with the trace of its
+    request. Jobs that were made together have a trace each, which links to the request's: a thousand in one
+    trace would be of no use.
     """
     tracer = get_tracer()
     if tracer is None:
@@ -69,6 +71,9 @@ def originate(organization_id: UUID, jobs: Sequence[tuple[UUID, str]]) -> dict[U
         if span.is_recording():
             made[job_id] = traceparent_of(span)
         span.end()
+    if made:
+        spelled = list(made.values())
+        call(database, organization_id, "trace_jobs", jobs=list(made), traceparents=spelled)
     return made
 
 
