@@ -41,7 +41,7 @@ from tasks.vault import Place, Vault
 
 router = APIRouter(prefix="/api/v1", tags=["alerts"])
 
-Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_USERS))]
+Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_WEBHOOKS))]
 
 MOST_ENDPOINTS, MOST_RECIPIENTS = 10, 50
 CHANGE_OVER = timedelta(hours=24)
