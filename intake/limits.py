@@ -32,6 +32,18 @@ class BodyTooLargeError(ProblemError):
         )
 
 
+class TwoLengthsError(ProblemError):
+    """The body says in two ways how long it is. The connection closes: what follows may be part of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            400,
+            "two-lengths",
+            "Send either Content-Length or Transfer-Encoding: with both, servers disagree where a body ends.",
+            headers={"Connection": "close"},
+        )
+
+
 class BodyLimit:
     """Refuses a body over the cap: by its Content-Length before reading, else while it streams in.
 
@@ -47,14 +59,22 @@ class BodyLimit:
             return
         setting = _SETTING_OF.get(scope["path"], "max_body_bytes")
         most: int = getattr(scope["app"].state.settings, setting)
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdecimal() and int(declared) > most:
+        problem = _refusal(Headers(scope=scope), most)
+        if problem is not None:
             await _drain(receive)
-            problem = BodyTooLargeError(most)
             answer = response(problem, request_id=scope["state"]["request_id"], path=scope["path"])
             await answer(scope, receive, send)
             return
         await self.app(scope, _counted(receive, most), send)
+
+
+def _refusal(headers: Headers, most: int) -> ProblemError | None:
+    declared = headers.get("content-length", "0")
+    if "content-length" in headers and "transfer-encoding" in headers:
+        return TwoLengthsError()
+    if declared.isdecimal() and int(declared) > most:
+        return BodyTooLargeError(most)
+    return None
 
 
 async def _drain(receive: Receive) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 MEDIA_TYPE = "application/problem+json"
 
 TITLES: Mapping[int, str] = {
+    400: "Bad request",
     401: "Authentication required",
     403: "Not allowed",
     404: "Not found",

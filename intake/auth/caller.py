@@ -56,6 +56,9 @@ async def identify(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_scheme)],
 ) -> Identity:
     """Refuse a request without a valid token or key."""
+    if len(request.headers.getlist("Authorization")) > 1:
+        # What stands before us may have looked at another one than we would.
+        raise UnauthenticatedError("Send one Authorization header.", code="invalid_request")
     if credentials is None:
         raise UnauthenticatedError("Send your token as: Authorization: Bearer <token>.", code=None)
     access: Access = request.app.state.access
