@@ -4,29 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.settings import Settings, get_settings
-from models.session import open_database
-from ops.stack import Stack, settings_from
-from tests.support.clone import clone
+from ops.stack import Stack
 from tests.support.queue_store import QueueStore
-from tests.support.two_tenants import World, two_tenants
+from tests.support.two_tenants import World
+from tests.support.world_fixture import new_world
 
 
 @pytest.fixture(scope="module")
 def world(
     stack: Stack, template: str, queue_store: QueueStore, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    with clone(stack, template) as urls, pytest.MonkeyPatch.context() as patch:
-        environment = stack.environment() | urls.environment()
-        environment |= {"GENIUS_REDIS_URL": queue_store.next_url()}
-        environment |= {"GENIUS_MEDIA_DIRECTORY": str(tmp_path_factory.mktemp("media"))}
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        get_settings.cache_clear()
-        urls_back = {"social_redirect_urls": ("https://app.example.org/back",)}
-        settings: Settings = settings_from(environment).model_copy(update=urls_back)
-        database = open_database(settings, pool_size=2)
-        with two_tenants(settings, database, urls) as world:
-            yield world
-        database.engine.dispose()
-    get_settings.cache_clear()
+    with new_world(stack, template, queue_store, tmp_path_factory.mktemp("media")) as world:
+        yield world
