@@ -15,10 +15,11 @@ from models.job import IdempotencyKey
 from models.quota import bound_tenant
 from models.session import RelayDatabase, open_relay_database
 from tasks.catalog import RELAY_TICK, RETENTION
+from tasks.credentials import encrypt_anew
 from tasks.payloads import Nothing
+from tasks.privacy.expiry import expire_exports
 from tasks.quota_accounting.store import expire_holds
 from tasks.quota_accounting.worker_time import book, read_charges
-from tasks.social_posting.account import encrypt_anew
 from tasks.vault import get_vault
 from worker.context import Completion, DatabaseJob, OutsideJob
 from worker.job import runs
@@ -82,11 +83,12 @@ def retain(job: DatabaseJob, payload: Nothing) -> Completion:  # noqa: ARG001 - 
             old=AnalyticsEventKey.received_at < func.now() - EVENT_KEYS_KEPT,
         ),
     }
+    removed["exports"] = expire_exports(session, organization_id)
     booked = 0 if charged is None else book(session, tenant, charged, source=job.claim.job_id)
     expired = expire_holds(session, organization_id)
     tokens = {}
     if get_settings().retired_credential_secrets:
-        tokens = {"tokens_encrypted_anew": encrypt_anew(session, get_vault())}
+        tokens = {"secrets_encrypted_anew": encrypt_anew(session, get_vault()).changed}
     return Completion(removed | {"worker_seconds": booked, "expired_holds": expired} | tokens)
 
 
