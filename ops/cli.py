@@ -8,8 +8,10 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from typer.core import TyperGroup
 
 from ops.commands import (
+    audit,
     audit_isolation,
     backup,
+    credentials,
     deadletters,
     demo,
     doctor,
@@ -66,6 +68,8 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(org.app, name="org")
 app.add_typer(tenant.app, name="tenant")
+app.add_typer(audit.app, name="audit")
+app.add_typer(credentials.app, name="credentials")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(token.app, name="token")
 app.add_typer(jobs.app, name="jobs")
