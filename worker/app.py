@@ -12,6 +12,7 @@ from config.settings import ROOT, get_settings
 from worker import freeze  # noqa: F401 - it connects itself to a signal
 from worker.fairshare import transport
 from worker.shutdown import Deadline
+from worker.timers import ForgetTimers
 
 transport.register()
 
@@ -39,6 +40,7 @@ app = Celery(
 # Read when first needed: whoever only looks at the catalogue of kinds needs no environment.
 app.add_defaults(lambda: celery_settings(get_settings()))
 app.steps["worker"].add(Deadline)
+app.steps["worker"].add(ForgetTimers)
 
 
 @setup_logging.connect
