@@ -89,7 +89,7 @@ def verify(token: str, settings: Settings, *, key: jwt.PyJWK | None = None) -> I
             issuer=settings.jwt_issuer,
             leeway=settings.jwt_leeway,
             options={
-                "require": [*REQUIRED_CLAIMS, *_named(settings)],
+                "require": list(REQUIRED_CLAIMS),
                 "verify_aud": settings.jwt_audience is not None,
             },
         )
@@ -102,11 +102,6 @@ def verify(token: str, settings: Settings, *, key: jwt.PyJWK | None = None) -> I
     except MALFORMED:
         raise UnauthenticatedError("The token is not valid.") from None
     return _identity(claims)
-
-
-def _named(settings: Settings) -> list[str]:
-    given = {"aud": settings.jwt_audience, "iss": settings.jwt_issuer}
-    return [claim for claim, value in given.items() if value is not None]
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
