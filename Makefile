@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check mutants chaos lock clean
+.PHONY: help demo up test check docs mutants chaos lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -33,6 +33,9 @@ check: $(INSTALLED) ## Check format, lint, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir "$(CACHE)/imports"
+
+docs: $(INSTALLED) ## Build the documentation into var/site; a link that leads nowhere fails
+	$(BIN)/mkdocs --quiet build
 
 mutants: $(INSTALLED) ## Break the fair-share scripts one by one; every break must be found
 	@$(BIN)/python -m tests.mutants.run

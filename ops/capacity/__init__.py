@@ -1,0 +1,1 @@
+"""What a load needs, by arithmetic from what was measured, and by replaying it."""
