@@ -11,6 +11,7 @@ from ops.commands import (
     audit,
     audit_isolation,
     backup,
+    capacity,
     credentials,
     deadletters,
     demo,
@@ -66,6 +67,7 @@ app.command()(demo.demo)
 app.command()(migrate.migrate)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(capacity.capacity)
 app.add_typer(org.app, name="org")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(audit.app, name="audit")
