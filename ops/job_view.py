@@ -7,18 +7,20 @@ from uuid import UUID
 
 import redis
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from config.celery import LANES
 from intake.turn import refine
 from intake.views.explanation import Explanation, explain_job
 from intake.views.job import EventView, JobSummary, list_events
 from models.history import find_job
-from models.job import Job
+from models.job import Job, JobState
+from models.organization import Tenant
 from models.session import Database, RelayDatabase, relay_session, tenant_session
 from worker.fairshare.queue import FairQueue
 from worker.fairshare.view import Explanation as Place
-from worker.publish import name_message
+from worker.publish import Publisher, name_message
+from worker.submit import cancel, retry
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +86,27 @@ def look_at_job(
         events,
         describe_error(row.error),
     )
+
+
+def retry_as(
+    database: Database, tenant: Tenant, job_id: UUID, *, actor: str, publisher: Publisher
+) -> JobState:
+    """Give a job another life, as `worker.submit.retry` does; the audit log has who asked for it."""
+    _record(database, tenant, "jobs.retry", job_id, actor=actor)
+    return retry(database, tenant, job_id, publisher=publisher)
+
+
+def cancel_as(
+    database: Database, tenant: Tenant, job_id: UUID, *, actor: str, publisher: Publisher
+) -> JobState:
+    """Cancel a job, as `worker.submit.cancel` does; the audit log has who asked for it."""
+    _record(database, tenant, "jobs.cancel", job_id, actor=actor)
+    return cancel(database, tenant, job_id, publisher=publisher)
+
+
+def _record(database: Database, tenant: Tenant, action: str, job_id: UUID, *, actor: str) -> None:
+    with tenant_session(database, tenant.organization_id, actor=actor) as session:
+        session.execute(select(func.app.audit(action, str(job_id))))
 
 
 def describe_error(error: dict[str, Any] | None) -> str | None:

@@ -1,10 +1,10 @@
 """The relay in a line or two: who passes, and what waits for it."""
 
-from rich.text import Text
-from sqlalchemy import Engine
+from typing import Any
 
-from models.session import DATABASE_ERRORS
-from worker.relay_report import RelayReport, read_report
+from rich.text import Text
+
+from worker.relay_report import RelayReport
 
 LATE_S = 10.0
 """What has waited longer for a beat than this is worth a look."""
@@ -16,15 +16,19 @@ AGES = {
 }
 """Lag of which an age is known too."""
 
-COUNTS = ("expired", "stale_holds", "missing")
+COUNTS = ("expired", "stale_holds", "missing", "quota_drift")
 
 
-def relay_line(engine: Engine) -> Text:
-    """Return the state of the beats and of the relay's lag as a line to show."""
-    try:
-        return describe(read_report(engine))
-    except DATABASE_ERRORS as error:
-        return Text(f"relay: Postgres does not answer ({type(error).__name__})", style="red")
+def report_document(report: RelayReport) -> dict[str, Any]:
+    """Return *report* as JSON holds it."""
+    ago = report.measured_ago
+    return {
+        "beats": report.alive,
+        "since_pass_s": report.since_pass,
+        "lag": dict(report.lag),
+        "measured_ago_s": None if ago is None else ago.total_seconds(),
+        "done": dict(report.counts),
+    }
 
 
 def describe(report: RelayReport) -> Text:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from config.plans import Plan
 from models.organization import Tenant
+from ops import words
 from worker.fairshare.standing import Standing
 
 LANE_HEADINGS = (
@@ -17,9 +19,9 @@ LANE_HEADINGS = (
     "weight",
     "waiting",
     "delayed",
-    "put aside",
+    "aside",
     "in flight",
-    "oldest waits",
+    "oldest",
     "worker time",
     "place",
 )
@@ -57,9 +59,10 @@ class TenantView:
             terms.add_row(name.replace("_", " "), f"{_spelled(value)}{own}")
         if self.lanes is None:
             return Group(tenant.name, terms, "Redis is away: the lanes cannot be asked.")
-        lanes = Table()
+        lanes = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for heading in LANE_HEADINGS:
-            lanes.add_column(heading, no_wrap=True)
+            text = heading in {"lane", "place"}
+            lanes.add_column(heading, no_wrap=True, justify="left" if text else "right")
         for standing in self.lanes:
             lanes.add_row(*self._cells(standing))
         return Group(tenant.name, terms, lanes)
@@ -89,8 +92,8 @@ class TenantView:
             f"{standing.weight:g}",
             *(str(count) for count in (standing.waiting, standing.delayed, standing.set_aside)),
             str(standing.in_flight),
-            "" if age is None else f"{age:.1f} s",
-            f"{standing.used.total_seconds():.1f} s",
+            words.span(age),
+            words.span(standing.used),
             _place(standing),
         )
 

@@ -1,6 +1,5 @@
 """`genius tenant`: see and change what an organization may use, live."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from config.celery import LANES
 from models.organization import OrganizationStatus, PlanName
 from ops.commands.console import table_console
 from ops.commands.token import OrganizationUnknownError, find_tenant
+from ops.commands.who import operator
 from ops.configuration import database_in_force, settings_in_force
 from ops.tenant_view import view
 from tasks.catalog import CATALOG
@@ -92,6 +92,21 @@ def override_terms(  # noqa: PLR0913 - one option per term
 
 
 @app.command()
+def weight(
+    org: Org,
+    to: Annotated[
+        int | None,
+        typer.Argument(min=1, max=1_000, help="Its share of worker time; its plan's when left out."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Give an organization another weight, on the backlog it has; without a number that of its plan."""
+    values = {} if to is None else {"weight": to}
+    _change(org, override(values, without=frozenset({"weight"})), as_json=as_json)
+
+
+@app.command()
 def pause(org: Org, *, kind: Kind = None, as_json: AsJson = False) -> None:
     """Let none of an organization's jobs begin, or none of one kind; those that run go on."""
     _change(org, set_pause(_known(kind), paused=True), as_json=as_json)
@@ -118,7 +133,7 @@ def activate(org: Org, *, as_json: AsJson = False) -> None:
 def _change(organization_id: UUID, change: Change, *, as_json: bool) -> None:
     with database_in_force() as database, _reporting():
         publisher = Publisher(settings_in_force())
-        changed = change_organization(database, publisher, organization_id, change, actor=_operator())
+        changed = change_organization(database, publisher, organization_id, change, actor=operator())
     if as_json:
         typer.echo(orjson.dumps(asdict(changed)).decode())
     else:
@@ -138,10 +153,6 @@ def _reporting() -> Iterator[None]:
 def _sentence(changed: Changed) -> str:
     own = ", ".join(f"{name} {value}" for name, value in sorted(changed.overrides.items()))
     return f"{changed.name}: {changed.status}, plan {changed.plan}" + (f", with {own}" if own else "")
-
-
-def _operator() -> str:
-    return f"operator:{getpass.getuser()}"
 
 
 def _known(kind: str | None) -> str | None:

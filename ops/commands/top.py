@@ -1,25 +1,34 @@
-"""`genius top`: the lanes, live: who waits, who runs, who got how much worker time; and the relay."""
+"""`genius top`: lanes, tenants by wait with the shares they got, workers, dead letters, relay; live."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Annotated, Self
 
+import orjson
 import redis
 import typer
-from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 
-from config.celery import LANES
-from models.session import Database
+from models.session import (
+    DATABASE_ERRORS,
+    RelayDatabase,
+    RelayNotConfiguredError,
+    open_relay_database,
+)
 from ops.commands.console import table_console
 from ops.configuration import database_in_force, settings_in_force
+from ops.dead_letter_view import count_all_dead
+from ops.directory import Directory
 from ops.error import OperatorError
-from ops.relay_view import relay_line
-from worker.fairshare.queue import FairQueue
-from worker.fairshare.view import TenantStats
+from ops.lanes import Reading, TenantLine, read_lanes, tenant_lines
+from ops.top_view import Look, TenantSeen
+from ops.worker_view import WorkerLine, ask_workers
+from worker.relay_report import RelayReport, read_report
+
+PATIENCE_S = 5
+LONGEST_GLANCE_S = 1.0
+"""A single look compares with an earlier one, so long before at most: shares are those in between."""
 
 
 class RedisAwayError(OperatorError):
@@ -31,85 +40,127 @@ class RedisAwayError(OperatorError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One tenant in one lane."""
-
-    lane: str
-    stats: TenantStats
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        oldest = self.stats.oldest
-        waited = "" if oldest is None else f"{(datetime.now(UTC) - oldest).total_seconds():.1f} s"
-        return (
-            *(self.lane, self.stats.tenant, f"{self.stats.weight:g}", str(self.stats.in_flight)),
-            *(str(self.stats.waiting), str(self.stats.delayed), waited),
-            *(f"{self.stats.used.total_seconds():.1f} s", self.stats.place),
-        )
-
-
-HEADINGS = (
-    "lane",
-    "tenant",
-    "weight",
-    "in flight",
-    "waiting",
-    "delayed",
-    "oldest waits",
-    "worker time",
-    "place",
-)
-
-
 def top(
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
-    limit: Annotated[int, typer.Option(min=1, help="The busiest this many tenants of each lane.")] = 10,
-    once: Annotated[bool, typer.Option(help="Look once and exit.")] = False,  # noqa: FBT002 - an option
+    limit: Annotated[int, typer.Option(min=1, help="The first this many tenants.")] = 10,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Look once and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Look once and print one JSON object.")] = False,
 ) -> None:
-    """Show each lane's tenants: what waits, what runs, worker time got; until Ctrl-C."""
+    """Show what waits and runs, who got which share of worker time, workers, dead letters and the relay."""
     try:
-        with (
-            redis.Redis.from_url(str(settings_in_force().redis_url)) as client,
-            database_in_force() as database,
-        ):
-            if once:
-                table_console().print(_view(client, database, limit))
+        with Lookout(limit) as lookout:
+            if once or as_json:
+                _glance(lookout, min(interval, LONGEST_GLANCE_S), as_json=as_json)
             else:
-                _watch(client, database, limit, interval)
+                _watch(lookout, interval)
     except redis.RedisError as error:
         raise RedisAwayError(str(error)) from None
     except KeyboardInterrupt:
         return
 
 
-def _watch(client: redis.Redis, database: Database, limit: int, interval: float) -> None:
-    with Live(_view(client, database, limit), screen=True, auto_refresh=False) as live:
+def _glance(lookout: "Lookout", pause: float, *, as_json: bool) -> None:
+    lookout.read()
+    time.sleep(pause)
+    look = lookout.look(wait_for_workers=True)
+    console = table_console()
+    if as_json:
+        typer.echo(orjson.dumps(look.document()).decode())
+    else:
+        console.print(look.rendered(console.width))
+
+
+def _watch(lookout: "Lookout", interval: float) -> None:
+    with Live(screen=True, auto_refresh=False) as live:
         while True:
+            live.update(lookout.look().rendered(live.console.width), refresh=True)
             time.sleep(interval)
-            live.update(_view(client, database, limit), refresh=True)
 
 
-def _view(client: redis.Redis, database: Database, limit: int) -> Group:
-    return Group(_table(client, limit), relay_line(database.engine))
+class Lookout:
+    """Looks again and again; workers are asked meanwhile, since their answers take a second."""
 
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._last: Reading | None = None
+        self._workers: list[WorkerLine] | None = None
 
-def _table(client: redis.Redis, limit: int) -> Table:
-    table = Table(title=f"Lanes at {datetime.now(UTC):%H:%M:%S} UTC", expand=True)
-    for heading in HEADINGS:
-        table.add_column(heading, no_wrap=heading in {"lane", "tenant"})
-    for line in _lines(client, limit):
-        table.add_row(*line.cells)
-    return table
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            self._settings = settings_in_force()
+            self._client = exits.enter_context(
+                redis.Redis.from_url(str(self._settings.redis_url), socket_timeout=PATIENCE_S)
+            )
+            self._database = exits.enter_context(database_in_force())
+            self._relay = self._open_relay(exits)
+            self._directory = Directory(self._database)
+            self._executor = exits.enter_context(ThreadPoolExecutor(max_workers=1))
+            self._client.ping()  # before the workers are asked, who would wait for it for long
+            self._asked = self._ask()
+            self._exits = exits.pop_all()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
 
-def _lines(client: redis.Redis, limit: int) -> Iterator[Line]:
-    for lane in LANES:
-        # A tenant that changes while it is read may come twice; the last reading counts.
-        tenants = {stats.tenant: stats for stats in FairQueue(client, lane).stats()}
-        busiest = sorted(tenants.values(), key=_business, reverse=True)
-        yield from (Line(lane, stats) for stats in busiest[:limit])
+    def read(self) -> tuple[Reading, list[TenantLine]]:
+        """Read the lanes, and compare with the time before."""
+        reading = read_lanes(self._client)
+        before = self._last
+        lines = (
+            tenant_lines(reading, None)
+            if before is None
+            else tenant_lines(reading, before.marks, over=reading.at - before.at)
+        )
+        self._last = reading
+        return reading, lines
 
+    def look(self, *, wait_for_workers: bool = False) -> Look:
+        """Look at everything."""
+        reading, lines = self.read()
+        lines = [line for line in lines if line.backlog or line.in_flight or line.pace]
+        lines.sort(key=lambda line: (-(line.age(reading.at) or 0.0), -line.in_flight, -line.pace))
+        return Look(
+            reading,
+            self._tenants(lines[: self._limit]),
+            self._ask_workers(wait=wait_for_workers),
+            self._count_dead(),
+            self._read_report(),
+        )
 
-def _business(stats: TenantStats) -> tuple[int, int, float]:
-    return stats.in_flight, stats.waiting + stats.delayed, stats.used.total_seconds()
+    def _tenants(self, lines: list[TenantLine]) -> list[TenantSeen]:
+        try:
+            known = self._directory.find_each(line.tenant for line in lines)
+        except DATABASE_ERRORS:
+            known = {}
+        return [TenantSeen(line, known.get(line.tenant)) for line in lines]
+
+    def _ask(self) -> Future[list[WorkerLine]]:
+        return self._executor.submit(ask_workers, self._settings)
+
+    def _ask_workers(self, *, wait: bool) -> list[WorkerLine] | None:
+        if wait or self._asked.done():
+            self._workers = self._asked.result()
+            self._asked = self._asked if wait else self._ask()
+        return self._workers
+
+    def _count_dead(self) -> int | None:
+        try:
+            return None if self._relay is None else count_all_dead(self._relay)
+        except DATABASE_ERRORS:
+            return None
+
+    def _read_report(self) -> RelayReport | None:
+        try:
+            return read_report(self._database.engine)
+        except DATABASE_ERRORS:
+            return None
+
+    def _open_relay(self, exits: ExitStack) -> RelayDatabase | None:
+        try:
+            relay = open_relay_database(self._settings, pool_size=1)
+        except RelayNotConfiguredError:
+            return None
+        exits.callback(relay.engine.dispose)
+        return relay

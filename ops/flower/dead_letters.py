@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from tornado.web import HTTPError
 
+from ops import words
 from ops.dead_letter_view import DeadGroup, groups_of, requeue_as, survey_dead
-from ops.flower import words
 from ops.flower.desk import Desk
 from ops.flower.page import Page
 from ops.flower.tenants import Action

@@ -12,7 +12,7 @@ from models.session import (
     open_database,
     open_relay_database,
 )
-from ops.flower.directory import Directory
+from ops.directory import Directory
 from ops.flower.watch import Watch
 from worker.publish import Publisher
 

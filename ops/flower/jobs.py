@@ -2,7 +2,7 @@
 
 from tornado.web import HTTPError
 
-from ops.flower import words
+from ops import words
 from ops.flower.page import Page
 from ops.job_view import describe_error, find_owner, look_at_job
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ops.flower.directory import Directory
+from ops.directory import Directory
 
 
 def naming(directory: Directory) -> Callable[[Any], Any]:

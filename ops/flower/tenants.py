@@ -15,12 +15,13 @@ from models.history import list_jobs
 from models.job import JobState
 from models.organization import Tenant
 from models.session import tenant_session
+from ops import words
 from ops.dead_letter_view import groups_of
-from ops.flower import words
+from ops.directory import identity_of
 from ops.flower.desk import Desk
-from ops.flower.directory import identity_of
 from ops.flower.page import Page
 from ops.lanes import TenantLine
+from ops.tenant_state import state_of
 from worker.fairshare.standing import Standing
 from worker.publish import BrokerAwayError
 from worker.terms import Change, change_organization, override, set_pause
@@ -51,17 +52,6 @@ class TenantRow:
     def linked(self) -> bool:
         """Tell whether it is an organization, and not somebody else's use of the lanes."""
         return identity_of(self.line.tenant) is not None
-
-
-def state_of(line: TenantLine, tenant: Tenant | None) -> str:
-    """Return what holds a tenant back, in a word or two."""
-    if tenant is not None and tenant.status != "active":
-        return tenant.status
-    if tenant is not None and tenant.terms.paused:
-        return "paused"
-    if tenant is not None and tenant.terms.paused_kinds:
-        return "kinds paused"
-    return "rate limited" if line.limited else ""
 
 
 class TenantsPage(Page):

@@ -12,7 +12,7 @@ import redis
 import structlog
 
 from models.session import DATABASE_ERRORS
-from ops.flower.directory import Directory
+from ops.directory import Directory
 from ops.lanes import Marks, Reading, TenantLine, read_lanes, tenant_lines
 
 log = structlog.get_logger(__name__)

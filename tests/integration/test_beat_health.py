@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from config.settings import ROOT, Settings
 from models.session import Database, RelayDatabase, relay_session
-from ops.relay_view import describe, relay_line
+from ops.relay_view import describe
 from worker.relay_report import RelayReport, measure_lag, note_pass, read_report
 
 
@@ -64,10 +64,10 @@ def test_without_postgres_no_beat_is_healthy() -> None:
 def test_an_operator_reads_the_relays_state_in_a_line(
     database: Database, relay_database: RelayDatabase
 ) -> None:
-    assert "no beat has passed" in relay_line(database.engine).plain
+    assert "no beat has passed" in describe(read_report(database.engine)).plain
     note_pass(relay_database, {})
     measure_lag(relay_database)
-    told = relay_line(database.engine).plain
+    told = describe(read_report(database.engine)).plain
     assert "beats 1, last pass 0." in told
     assert "unpublished 0; lapsed 0; due schedules 0" in told
 

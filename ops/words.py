@@ -1,4 +1,4 @@
-"""How numbers and moments are spelled on our pages."""
+"""How numbers and moments are spelled for people."""
 
 from datetime import datetime, timedelta
 
@@ -14,11 +14,16 @@ def span(seconds: float | timedelta | None) -> str:
         return f"{value * 1000:.0f} ms"
     if value < MINUTE:
         return f"{value:.1f} s"
-    if value < HOUR:
-        return f"{value // MINUTE:.0f} min {value % MINUTE:.0f} s"
-    if value < DAY:
-        return f"{value // HOUR:.0f} h {value % HOUR // MINUTE:.0f} min"
-    return f"{value // DAY:.0f} d {value % DAY // HOUR:.0f} h"
+    whole = int(value)
+    if whole < HOUR:
+        return _two(whole // MINUTE, "min", whole % MINUTE, "s")
+    if whole < DAY:
+        return _two(whole // HOUR, "h", whole % HOUR // MINUTE, "min")
+    return _two(whole // DAY, "d", whole % DAY // HOUR, "h")
+
+
+def _two(count: int, unit: str, rest: int, smaller: str) -> str:
+    return f"{count} {unit} {rest} {smaller}" if rest else f"{count} {unit}"
 
 
 def share(part: float | None) -> str:
