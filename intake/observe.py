@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from intake.headers import headers_of
 from intake.problem import ProblemError, response
 from intake.rate_limit import tightest
 from intake.request_span import describe, request_span
@@ -20,14 +21,6 @@ from models.acting import act_as
 _SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-_SAFE_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Strict-Transport-Security": "max-age=31536000",
-}
 
 REQUESTS = Counter("genius_http_requests_total", "Requests answered.", ["method", "route", "status"])
 DURATION = Histogram(
@@ -64,7 +57,9 @@ class Observe:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 pace = tightest(scope["state"].get("paces", ()))
-                _complete(MutableHeaders(scope=message), request_id, {} if pace is None else pace.headers())
+                _complete(
+                    scope, MutableHeaders(scope=message), request_id, {} if pace is None else pace.headers()
+                )
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), request_span(scope):
@@ -90,9 +85,9 @@ def _failed(request_id: str, path: str) -> Response:
     return response(problem, request_id=request_id, path=path)
 
 
-def _complete(headers: MutableHeaders, request_id: str, pace: Mapping[str, str]) -> None:
+def _complete(scope: Scope, headers: MutableHeaders, request_id: str, pace: Mapping[str, str]) -> None:
     headers["X-Request-ID"] = request_id
-    for name, value in (*_SAFE_HEADERS.items(), *pace.items()):
+    for name, value in (*headers_of(scope).items(), *pace.items()):
         headers.setdefault(name, value)
 
 

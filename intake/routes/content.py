@@ -34,7 +34,7 @@ Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_SOCIAL))]
 Tags = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Field(max_length=50)]
 Script = Annotated[Text, Field(min_length=1, max_length=LONGEST_POST)]
 MEDIA = "/api/v1/content/media"
-CACHED = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+KEPT_BY_NOBODY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 BYTES: Responses = {
     200: {
         "description": "The bytes, as they were uploaded.",
@@ -241,7 +241,7 @@ def _file(request: Request, organization_id: UUID, asset_id: UUID) -> FileRespon
         raise NotFoundError("medium") from None
     if not path.is_file():
         raise NotFoundError("medium")
-    return FileResponse(path, media_type=row.media_type, headers=CACHED)
+    return FileResponse(path, media_type=row.media_type, headers=KEPT_BY_NOBODY)
 
 
 def _store(request: Request) -> MediaStore:

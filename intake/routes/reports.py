@@ -165,7 +165,7 @@ def report(
         "Content-Security-Policy": LOCKED,
         "X-Content-Type-Options": "nosniff",
         "ETag": f'"{row.sha256.hex()}-{chosen.value}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
+        "Cache-Control": "no-store",
         "Vary": "Accept, Authorization",
     }
     return Response(row.content.encode(), media_type=media_type, headers=headers)
