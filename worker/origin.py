@@ -22,8 +22,10 @@ class Origin(NamedTuple):
     @classmethod
     def of(cls, headers: Any) -> Self:
         """Read the headers of a message, or a task's request; what it does not tell is unknown."""
-        told = headers.get(HEADER)
-        return cls(*told) if isinstance(told, list) and len(told) == len(cls._fields) else cls()
+        match headers.get(HEADER):
+            case [str(plan), float() | int() | None as at, str() | None as request, str() | None as parent]:
+                return cls(plan, at, request, parent)
+        return cls()
 
     def trail(self) -> dict[str, str | None]:
         """Return what the next message of the same job tells too."""
