@@ -24,10 +24,9 @@ IMPORTING = "leads/import"
 """Imports of one organization wait for each other under this name."""
 
 
-class LeadBody(Body):
-    """One lead. A field that is left out or null keeps the value it has; attributes are merged."""
+class LeadFields(Body):
+    """What may be said of a lead."""
 
-    external_id: Annotated[Short, Field(description="Its id in your system; the same id is the same lead.")]
     email: Email | None = None
     first_name: Short | None = None
     last_name: Short | None = None
@@ -35,11 +34,17 @@ class LeadBody(Body):
     job_title: Short | None = None
     phone: Short | None = None
     source: Short | None = None
-    status: LeadStatus | None = None
     campaign_id: UUID | None = None
     attributes: Attributes = {}  # noqa: RUF012 - pydantic copies defaults
-    converted: StrictBool | None = None
     converted_at: Moment | None = None
+
+
+class LeadBody(LeadFields):
+    """One lead. A field that is left out or null keeps the value it has; attributes are merged."""
+
+    external_id: Annotated[Short, Field(description="Its id in your system; the same id is the same lead.")]
+    status: LeadStatus | None = None
+    converted: StrictBool | None = None
 
     def row(self) -> dict[str, Any]:
         """Return the row to unfold in the database."""
@@ -47,6 +52,13 @@ class LeadBody(Body):
         if self.email is not None:
             row["email_norm"] = self.email.lower()
         return row
+
+
+class LeadEdit(LeadFields):
+    """What to change of a lead; a field that is left out stays, null empties it."""
+
+    status: LeadStatus = LeadStatus.NEW
+    converted: StrictBool = False
 
 
 class LeadImport(Body):

@@ -1,10 +1,11 @@
 """What a resource is: a table, what is shown of it, what may be sent, and who may."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, any_, literal
@@ -59,6 +60,9 @@ class Rules:
     `repository` has the tenant's session and the caller; a row is what is shown of it, locked.
     """
 
+    def before(self, repository: "Repository", item_ids: Sequence[UUID]) -> None:
+        """Lock what other code locks before such rows, so that nobody waits for each other."""
+
     def made(self, repository: "Repository", values: Values) -> Values:  # noqa: ARG002 - for those who override
         """Return the columns of a new row."""
         return values
@@ -109,7 +113,10 @@ class Resource:
     bulk: bool = False
     filters: Mapping[str, Filter] = field(default_factory=dict)
     sorts: tuple[str, ...] = ("created_at",)
-    """Columns that are never null and have an index; by the first, falling, unless the caller says else."""
+    """Columns that are never null and have an index; by the first, falling, unless the caller says else.
+
+    None: it has no list, or one of its own.
+    """
     only: tuple[ColumnElement[bool], ...] = ()
     """Which rows of the table are of this resource."""
     meter: str | None = None

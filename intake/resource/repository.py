@@ -75,7 +75,7 @@ class Repository:
 
     def change(self, item_id: UUID, body: Body, *, if_match: str | None = None) -> View:
         """Change one; a body without fields changes nothing."""
-        self.take_turn()
+        self.take_turn([item_id])
         row = self.hold(item_id)
         require_match(if_match, row)
         values = body.model_dump(exclude_unset=True)
@@ -85,7 +85,7 @@ class Repository:
 
     def delete(self, item_id: UUID, *, if_match: str | None = None) -> None:
         """Remove one: hidden, where it can be restored."""
-        self.take_turn()
+        self.take_turn([item_id])
         row = self.hold(item_id)
         require_match(if_match, row)
         values = self._resource.rules.removed(self, row)
@@ -97,7 +97,7 @@ class Repository:
 
     def restore(self, item_id: UUID) -> View:
         """Bring back one that was removed; one that was not is answered as it is."""
-        self.take_turn(growing=True)
+        self.take_turn([item_id], growing=True)
         removed = self.session.execute(self._locked(item_id, deleted=True)).one_or_none()
         if removed is None:
             return self.find(item_id)
@@ -105,13 +105,15 @@ class Repository:
         values = self._resource.rules.restored(self, self._show(removed))
         return self.write(item_id, values | {"deleted_at": None})
 
-    def take_turn(self, *, growing: bool = False) -> None:
+    def take_turn(self, item_ids: Sequence[UUID] = (), *, growing: bool = False) -> None:
         """Take the locks that come before those of rows; a second time costs nothing but its round trip."""
         organization_id = self.caller.tenant.organization_id
         if self._resource.in_turn:
             one_at_a_time(self.session, organization_id, self._resource.path)
         if growing and self._resource.meter is not None:
             one_at_a_time(self.session, organization_id, self._resource.meter)
+        if item_ids:
+            self._resource.rules.before(self, item_ids)
 
     def lock(self, item_ids: Sequence[UUID]) -> None:
         """Lock several rows, removed ones too, in the order of their ids."""

@@ -26,6 +26,8 @@ CHANGE = problems(404, 409, 412)
 def routes_of(resource: Resource) -> APIRouter:
     """Return the routes that *resource* has: what it does not declare cannot be done."""
     router = APIRouter(prefix=f"/api/v1{resource.path}", tags=[resource.path.strip("/").partition("/")[0]])
+    if resource.sorts:
+        _add_listing(router, resource)
     _add_reading(router, resource)
     if resource.create is not None:
         _add_making(router, resource, resource.create)
@@ -50,7 +52,7 @@ def manager(resource: Resource) -> Any:
     return Depends(allowed(resource.manage))
 
 
-def _add_reading(router: APIRouter, resource: Resource) -> None:
+def _add_listing(router: APIRouter, resource: Resource) -> None:
     reads = reader(resource)
     query_model = query_of(resource)
 
@@ -64,6 +66,10 @@ def _add_reading(router: APIRouter, resource: Resource) -> None:
         with open_repository(request, caller, resource) as repository:
             items, following = repository.page(asked)
         return Page(items=items, next_cursor=following)
+
+
+def _add_reading(router: APIRouter, resource: Resource) -> None:
+    reads = reader(resource)
 
     @router.get(
         "/{item_id}",

@@ -35,6 +35,7 @@ ROUTERS = (
     dead_letters.router,
     schedules.router,
     leads.router,
+    leads.leads_by_id,
     scoring.router,
     events.router,
     analytics.router,

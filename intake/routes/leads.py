@@ -1,11 +1,13 @@
-"""Leads: import, events, list by score."""
+"""Leads: import, events, list by score; change, remove, restore."""
 
+from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import TypeAdapter
+from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
@@ -14,21 +16,25 @@ from intake.body import body_of
 from intake.ingest.fields import MOST_ATTRIBUTES, Short
 from intake.ingest.lead import (
     IMPORTING,
+    LeadEdit,
     LeadEventImport,
     LeadImport,
     import_leads,
+    mark_changed,
     record_events,
     write_leads,
 )
 from intake.ingest.lead_file import FileFormat, LeadFile
 from intake.lock import one_at_a_time
-from intake.openapi import READ, READ_ONE, WRITE
+from intake.openapi import READ, WRITE
 from intake.paging import Cursor, CursorParameter, Limit, Page
-from intake.problem import NotFoundError
+from intake.resource.declaration import Resource, Rules, Values
+from intake.resource.repository import Repository
+from intake.resource.router import routes_of
 from intake.views.base import View
-from intake.views.lead import LeadSummary, LeadView, Place, find_lead, list_leads
+from intake.views.lead import LeadSummary, LeadView, Place, list_leads
 from intake.views.lead_file import lead_lines
-from models.lead import LeadStatus
+from models.lead import Lead, LeadStatus
 from models.session import Database, tenant_session
 from models.user import Permission
 
@@ -155,10 +161,30 @@ def leads(
     return Page(items=[LeadSummary.model_validate(row) for row in shown], next_cursor=following)
 
 
-@router.get("/{lead_id}", responses=READ_ONE, summary="One lead")
-def lead(request: Request, caller: AnyCaller, lead_id: UUID) -> LeadView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        row = find_lead(session, lead_id)
-    if row is None:
-        raise NotFoundError("lead")
-    return LeadView.model_validate(row)
+class _LeadRules(Rules):
+    def before(self, repository: Repository, item_ids: Sequence[UUID]) -> None:
+        """Mark those that there are to be scored again, as imports do: before they are touched."""
+        query = select(Lead.id).where(Lead.id.in_(item_ids)).execution_options(include_deleted=True)
+        known = repository.session.scalars(query).all()
+        mark_changed(repository.session, repository.caller.tenant.organization_id, known)
+
+    def changed(self, repository: Repository, row: LeadView, values: Values) -> Values:  # noqa: ARG002 - as declared
+        """Keep the address by which it is found in step."""
+        if "email" in values:
+            values["email_norm"] = values["email"] and values["email"].lower()
+        return values
+
+
+LEADS = Resource(
+    name="lead",
+    path="/leads",
+    table=Lead,
+    view=LeadView,
+    change=LeadEdit,  # they are made by imports
+    manage=Permission.MANAGE_LEADS,
+    bulk=True,
+    sorts=(),  # the list above is by score
+    rules=_LeadRules(),
+)
+
+leads_by_id = routes_of(LEADS)

@@ -45,6 +45,8 @@ class LeadView(LeadSummary):
     engagement: float
     converted_at: datetime | None
     updated_at: datetime
+    deleted_at: datetime | None
+    """When it was removed; it can be restored."""
 
 
 Place = tuple[float, datetime, UUID]
@@ -63,9 +65,3 @@ def list_leads(
         query = query.where(place < tuple_(*after))
     query = query.order_by(Lead.score.desc(), Lead.created_at.desc(), Lead.id.desc())
     return session.execute(query.limit(limit)).all()
-
-
-def find_lead(session: Session, lead_id: UUID) -> Row[Any] | None:
-    """Return the lead in full, or None."""
-    query = select(*(getattr(Lead, name) for name in LeadView.model_fields))
-    return session.execute(query.where(Lead.id == lead_id)).one_or_none()
