@@ -40,6 +40,7 @@ from ops.token import mint_token
 
 PLANS = ("starter", "starter", "professional", "enterprise")
 CLIENTS = 4
+WATCHED = ("intake", "worker", "pool", "beat")
 BATCH = 6
 EVERY_S = 5.0
 TOKEN = "cardinality-" * 4
@@ -143,15 +144,18 @@ def look(urls: Mapping[str, str], services: Mapping[str, Service], traffic: Traf
         name: sum(1 for line in text.splitlines() if line and not line.startswith("#"))
         for name, text in exposed.items()
     }
-    megabytes = {name: memory(service) for name, service in services.items()}
+    megabytes = {}
+    for name, service in services.items():
+        own = psutil.Process(service.child.pid)
+        megabytes[name] = memory(own)
+        if name == "worker":
+            megabytes["pool"] = sum(memory(child) for child in own.children(recursive=True))
     return Look(time.monotonic(), series, megabytes, traffic.answered)
 
 
-def memory(service: Service) -> float:
-    """Return the megabytes of a process that nobody shares, with all it has started."""
-    process = psutil.Process(service.child.pid)
-    family = (process, *process.children(recursive=True))
-    return sum(member.memory_full_info().uss for member in family) / 2**20
+def memory(process: psutil.Process) -> float:
+    """Return the megabytes of a process that it shares with no other."""
+    return float(process.memory_full_info().uss) / 2**20
 
 
 def run(*, tenants: int, jobs: int, seconds: float) -> tuple[list[Look], Traffic]:
@@ -209,14 +213,16 @@ def drive(
 def show(looks: Sequence[Look], traffic: Traffic, *, tenants: int) -> None:
     """Print what was seen, and how memory went once everything had been used."""
     console, began = Console(), looks[0].at
-    table = Table("seconds", "requests", "series: intake", "worker", "all", "MB: intake", "worker", "beat")
+    table = Table(
+        "seconds", "requests", "series: intake", "worker", "all", "MB: intake", "worker", "its pool", "beat"
+    )
     for one in looks[:: max(len(looks) // 10, 1)]:
         series = [one.series["intake"], one.series["worker"], sum(one.series.values())]
         table.add_row(
             f"{one.at - began:.0f}",
             str(one.answered),
             *(str(count) for count in series),
-            *(f"{one.megabytes[name]:.1f}" for name in ("intake", "worker", "beat")),
+            *(f"{one.megabytes[name]:.1f}" for name in WATCHED),
         )
     console.print(table)
     most = max(sum(one.series.values()) for one in looks)
@@ -224,7 +230,7 @@ def show(looks: Sequence[Look], traffic: Traffic, *, tenants: int) -> None:
         f"{tenants} tenants, {traffic.jobs} jobs, {traffic.answered} requests: at most {most} series"
     )
     settled = looks[len(looks) // 3 :]
-    for name in ("intake", "worker", "beat"):
+    for name in WATCHED:
         sizes = [one.megabytes[name] for one in settled]
         line = statistics.linear_regression([one.answered for one in settled], sizes)
         console.print(
