@@ -19,6 +19,7 @@ from intake.observe import Observe
 from intake.rate_limit import RateLimit, open_redis
 from intake.routes import ROUTERS
 from models.session import open_database
+from models.tenant_cache import open_cache
 from tasks.vault import make_vault
 from worker.publish import Publisher
 
@@ -47,6 +48,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.rate_limit = RateLimit(counters)
     app.state.publisher = Publisher(settings)
     app.state.vault = make_vault(settings)
+    app.state.cache = open_cache(str(settings.redis_url))
     app.state.access = open_access(settings, app.state.database)
     listening = asyncio.create_task(listen(counters, app.state.access.forget))
     try:
@@ -55,6 +57,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         listening.cancel()
         await counters.aclose()
         app.state.redis.close()
+        app.state.cache.close()
         app.state.database.engine.dispose()
 
 

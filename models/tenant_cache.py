@@ -16,10 +16,13 @@ from uuid import UUID
 
 import redis
 import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 PATIENCE = timedelta(milliseconds=250)
 """Whoever waits for another to make a value does so this long, then makes it too."""
 LOOK_EVERY_S = 0.01
+ANSWERS_WITHIN = timedelta(milliseconds=250)
 MAKING = timedelta(seconds=10)
 """Should whoever makes a value vanish, another begins after this."""
 GENERATION = timedelta(days=1)
@@ -70,6 +73,10 @@ class TenantCache:
         self._script = client.register_script(SCRIPT)
         self._clock = clock
         self._resting_until = 0.0
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
 
     def get(self, namespace: Namespace, name: str) -> bytes | None:
         """Return what is remembered, if anything is."""
@@ -160,6 +167,15 @@ class TenantCache:
             self._resting_until = self._clock() + REST_S
             log.warning("Redis is away; values are made anew", error=type(error).__name__)
             raise CacheAwayError from error
+
+
+def open_cache(url: str) -> TenantCache:
+    """Open the cache of the Redis at *url*, which answers soon or is left alone."""
+    seconds = ANSWERS_WITHIN.total_seconds()
+    client = redis.Redis.from_url(
+        url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 1)
+    )
+    return TenantCache(client)
 
 
 def _fresh() -> str:

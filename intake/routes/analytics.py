@@ -1,9 +1,10 @@
 """Analytics: ask for one metric, correct single events, erase visitors."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, TypeAdapter
 from sqlalchemy import Text, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -14,6 +15,7 @@ from intake.ingest.event import CorrectionBatch, correct_events
 from intake.ingest.fields import Body, Short
 from intake.openapi import READ, WRITE
 from intake.problem import FieldError, InvalidRequestError
+from intake.remembered import answers_changed, remembered_answer
 from intake.routes.events import Viewer, refuse_bad_times
 from intake.views.analytics import AnswerView, CorrectedView, ErasedView
 from models.session import tenant_session
@@ -40,15 +42,25 @@ _corrections, _corrections_extra = body_of(
 _erasure, _erasure_extra = body_of("ErasureBody", TypeAdapter(ErasureBody))
 
 
-@router.get("/query", responses=READ, summary="One metric by period, broken down and compared")
-def query(request: Request, caller: Viewer, asked: Annotated[AnalyticsQuery, Query()]) -> AnswerView:
+@router.get(
+    "/query",
+    response_model=AnswerView,
+    responses=READ,
+    summary="One metric by period, broken down and compared",
+)
+def query(request: Request, caller: Viewer, asked: Annotated[AnalyticsQuery, Query()]) -> Response:
     if needs_advanced(asked) and not caller.tenant.terms.offers(ADVANCED):
         raise FeatureNotInPlanError(ADVANCED, caller.tenant.plan)
     try:
-        with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-            return AnswerView.model_validate(answer(session, asked, caller.tenant.time_zone))
+        content = remembered_answer(request, caller, asked, partial(_answer, request, caller, asked))
+        return Response(content, media_type="application/json")
     except QueryTooLargeError as error:
         raise InvalidRequestError([FieldError(field=error.field, message=error.message)]) from None
+
+
+def _answer(request: Request, caller: Caller, asked: AnalyticsQuery) -> AnswerView:
+    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
+        return AnswerView.model_validate(answer(session, asked, caller.tenant.time_zone))
 
 
 @router.post(
@@ -67,9 +79,9 @@ def correct(
     ]
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
         refuse_bad_times(session, caller, replacing, now=datetime.now(UTC), field="event.occurred_at")
-        return CorrectedView.model_validate(
-            correct_events(session, caller.tenant.organization_id, corrections)
-        )
+        corrected = correct_events(session, caller.tenant.organization_id, corrections)
+    answers_changed(request, caller)
+    return CorrectedView.model_validate(corrected)
 
 
 @router.post(
@@ -87,4 +99,5 @@ def erase(
         # How many, not whom: the log outlives what was forgotten.
         detail = literal({"visitors": len(erasure.visitors), "events": done.events}, JSONB())
         session.execute(select(func.app.audit("analytics.erased", cast(None, Text), detail)))
-        return ErasedView.model_validate(done)
+    answers_changed(request, caller)
+    return ErasedView.model_validate(done)

@@ -15,6 +15,7 @@ from intake.ingest.clock import check_times, put_right
 from intake.ingest.event import EventBatch, PlainEvent, record_events
 from intake.openapi import READ, WRITE
 from intake.problem import FieldError, InvalidRequestError
+from intake.remembered import answers_changed
 from intake.views.analytics import RollupGrain, RollupView, read_rollup
 from intake.views.base import View
 from models.session import tenant_session
@@ -47,7 +48,9 @@ def send(request: Request, caller: AnyCaller, events: Annotated[EventBatch, _eve
     batch = put_right(events, now)
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
         refuse_bad_times(session, caller, list(enumerate(batch.events)), now=now)
-        return Received.model_validate(record_events(session, caller.tenant.organization_id, batch))
+        received = record_events(session, caller.tenant.organization_id, batch)
+    answers_changed(request, caller)
+    return Received.model_validate(received)
 
 
 def refuse_bad_times(
