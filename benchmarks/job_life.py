@@ -27,10 +27,12 @@ from support.accept import batches, over_http, singles, waits
 from support.celery_system import CelerySystem
 from support.contest import Make, drain
 from support.life import LIFE, LifeSystem, ProcrastinateSystem
+from support.life_kinds import TABLE
 from support.rivals import DramatiqSystem
 from support.system import ONE_QUEUE
 from support.update import create_rows
 
+from config.logging import configure_logging
 from config.settings import Settings
 from ops.stack import Stack, settings_from
 
@@ -46,8 +48,10 @@ def run(*, rounds: int, tenants: int, only: Sequence[str], systems: Sequence[str
         bare = {name: value for name, value in os.environ.items() if not name.startswith("GENIUS_")}
         with Stack(Path(directory) / "stack", environ=bare) as stack:
             stack.migrate()
-            os.environ.update(stack.environment())
-            settings = settings_from(stack.environment())
+            os.environ.update(stack.environment() | {"GENIUS_LOG_LEVEL": "WARNING"})
+            settings = settings_from(os.environ)
+            configure_logging(settings)
+            _make_table(stack)
             os.environ["BENCH_DATABASE"] = _rivals_database(stack)
             result = {"tenants": tenants, "accept": accept(settings, only)}
             if "drain" in only:
@@ -93,6 +97,13 @@ def contest(
         name: {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         for name, rows in found.items()
     }
+
+
+def _make_table(stack: Stack) -> None:
+    owner = stack.postgres.owner_url
+    assert owner is not None, "the table that jobs change needs a server of our own"
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(TABLE)
 
 
 def _rivals_database(stack: Stack) -> str:

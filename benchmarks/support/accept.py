@@ -29,8 +29,8 @@ WAITING_WORKER = ("threads", 4)
 
 def batches(system: LifeSystem) -> dict[str, float]:
     """Submit batches one after the other, in this process."""
-    tenant = next(iter(system.campaigns))
-    wanted = system.submissions(tenant, BATCH)
+    tenant = system.tenants[0]
+    wanted = system.submissions(BATCH)
     spans = [
         _timed(lambda: submit(system.database, tenant, wanted, publisher=system.publisher))
         for _ in range(BATCHES)
@@ -40,8 +40,8 @@ def batches(system: LifeSystem) -> dict[str, float]:
 
 def singles(system: LifeSystem) -> dict[str, float]:
     """Submit one by one at a steady rate."""
-    tenant = next(iter(system.campaigns))
-    wanted = system.submissions(tenant, 1)
+    tenant = system.tenants[0]
+    wanted = system.submissions(1)
     spans = [
         _timed(lambda: submit(system.database, tenant, wanted, publisher=system.publisher)) * 1e3
         for _ in _paced(SINGLES, SINGLES_A_SECOND)
@@ -51,8 +51,8 @@ def singles(system: LifeSystem) -> dict[str, float]:
 
 def over_http(system: LifeSystem, settings: Settings) -> dict[str, float]:
     """Submit batches to an intake of one process."""
-    tenant = next(iter(system.campaigns))
-    wanted = system.submissions(tenant, BATCH)
+    tenant = system.tenants[0]
+    wanted = system.submissions(BATCH)
     jobs = [{"kind": each.kind.name, "payload": each.payload.model_dump(mode="json")} for each in wanted]
     body = orjson.dumps({"jobs": jobs})
     headers = {
@@ -81,8 +81,8 @@ def over_http(system: LifeSystem, settings: Settings) -> dict[str, float]:
 
 def waits(system: LifeSystem) -> dict[str, float]:
     """Submit single jobs to an idle worker: from before the submission until the row says that it started."""
-    tenant = next(iter(system.campaigns))
-    wanted = system.submissions(tenant, 1)
+    tenant = system.tenants[0]
+    wanted = system.submissions(1)
     asked: dict[object, float] = {}
     with system.workers(*WAITING_WORKER, 1):
         submit(system.database, tenant, wanted, publisher=system.publisher)

@@ -4,14 +4,13 @@ import asyncio
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
 import psycopg
-from support.life_kinds import UPDATE_ONE, OneCampaign
+from sqlalchemy import text
+from support.life_kinds import FILL, ROWS, UPDATE_ONE, OneRow
 from support.system import Row, System
 
 from config.settings import Settings
-from models.campaign import Campaign
 from models.organization import Organization, Tenant, load_tenant
 from models.session import Database, open_database, tenant_session
 from worker.fairshare.keys import LaneKeys
@@ -19,7 +18,6 @@ from worker.publish import Publisher
 from worker.submit import Submission, submit
 
 LIFE, PROCRASTINATE = "job life", "procrastinate"
-CAMPAIGNS = 100
 BATCH = 1_000
 
 
@@ -30,32 +28,28 @@ class LifeSystem(System):
         super().__init__(LIFE, redis_url)
         self.database: Database = open_database(settings)
         self.publisher = Publisher(settings)
-        self.campaigns = dict(self._make_tenant() for _ in range(tenants))
+        self.tenants = [self._make_tenant() for _ in range(tenants)]
 
-    def _make_tenant(self) -> tuple[Tenant, list[UUID]]:
+    def _make_tenant(self) -> Tenant:
         organization_id = uuid.uuid4()
         with tenant_session(self.database, organization_id) as session:
             session.add(Organization(organization_id=organization_id, name="Bench", plan="enterprise"))
             session.flush()
-            campaigns = [Campaign(organization_id=organization_id, name=str(n)) for n in range(CAMPAIGNS)]
-            session.add_all(campaigns)
-            session.flush()
-            ids = [campaign.id for campaign in campaigns]
+            session.execute(text(FILL), {"organization_id": organization_id, "last": ROWS - 1})
         tenant = load_tenant(self.database, organization_id)
         assert tenant is not None
-        return tenant, ids
+        return tenant
 
-    def submissions(self, tenant: Tenant, count: int) -> list[Submission]:
-        """Return jobs that change the tenant's rows in turn."""
-        ids = self.campaigns[tenant]
-        return [Submission(UPDATE_ONE, OneCampaign(campaign=ids[n % CAMPAIGNS])) for n in range(count)]
+    def submissions(self, count: int) -> list[Submission]:
+        """Return jobs that change a tenant's rows in turn."""
+        return [Submission(UPDATE_ONE, OneRow(row=n % ROWS)) for n in range(count)]
 
     def publish(self, rows: Sequence[Row]) -> None:
         """Submit as many jobs, the tenants' batches in turn."""
-        share = len(rows) // len(self.campaigns)
+        share = len(rows) // len(self.tenants)
         for begin in range(0, share, BATCH):
-            for tenant in self.campaigns:
-                wanted = self.submissions(tenant, min(BATCH, share - begin))
+            wanted = self.submissions(min(BATCH, share - begin))
+            for tenant in self.tenants:
                 submit(self.database, tenant, wanted, publisher=self.publisher)
 
     def left(self) -> int:
