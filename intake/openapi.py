@@ -39,7 +39,7 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-READ = problems(401, 403, 422, 429, 500, 503)
+READ = problems(401, 403, 421, 422, 429, 500, 503)
 """What any reading route may answer when it refuses."""
 READ_ONE = READ | problems(404)
 WRITE = READ | problems(413)

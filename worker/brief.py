@@ -19,6 +19,7 @@ from worker.context import Claim, Completion, DatabaseJob
 from worker.lease import WORKER
 from worker.origin import Origin, coming_from, origin_of
 from worker.pointer import Pointer
+from worker.region import refuse_elsewhere
 from worker.tracing import process
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run_group(
 ) -> list[Verdict]:
     """Run jobs of one organization in one transaction; tells of each what is to become of its message."""
     try:
+        refuse_elsewhere(database, pointers[0].organization_id)
         with tenant_transaction(database, pointers[0].organization_id) as transaction:
             claims = hold(transaction, pointers)
             completions = [run_one(kind, body, claim, transaction) for claim in claims]

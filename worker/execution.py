@@ -35,6 +35,7 @@ from worker.lease import Hold, get_lease_keeper
 from worker.origin import origin_of
 from worker.pointer import ForgedPointerError, read_pointer
 from worker.publish import Waiting, get_publisher, publish_recorded
+from worker.region import refuse_elsewhere
 from worker.tracing import span
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def execute(
     database = get_database()
     try:
         pointer = read_pointer(kind.name, arguments, secret)
+        refuse_elsewhere(database, pointer.organization_id)
         with span("claim"):
             claim = take(database, pointer)
         if claim is not None:

@@ -156,7 +156,11 @@ def publish_oldest(database: RelayDatabase, publisher: Publisher) -> int:
         select(*columns)
         .join(Organization, Organization.organization_id == OutboxRow.organization_id)
         .outerjoin(Job, (Job.organization_id == OutboxRow.organization_id) & (Job.id == OutboxRow.job_id))
-        .where(OutboxRow.created_at < left_alone, Organization.status == OrganizationStatus.ACTIVE)
+        .where(
+            OutboxRow.created_at < left_alone,
+            Organization.status == OrganizationStatus.ACTIVE,
+            Organization.region == get_settings().region,
+        )
         .order_by(OutboxRow.created_at)
         .limit(BATCH)
     )
@@ -272,6 +276,7 @@ def _page_of_waiting_jobs(database: RelayDatabase, after: tuple[UUID, UUID]) -> 
             Job.state.in_(WAITING_STATES),
             ~waits_for_another,
             Organization.status == OrganizationStatus.ACTIVE,
+            Organization.region == get_settings().region,
         )
         .order_by(Job.organization_id, Job.id)
         .limit(BATCH)

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from config.plans import cheapest_with
+from config.settings import get_settings
 from models.job import IdempotencyKey, JobState
 from models.organization import Tenant
 from models.session import Database, call, tenant_session
@@ -56,6 +57,14 @@ class SubmitError(Exception):
 
 class OrganizationInactiveError(SubmitError):
     """The organization may not submit jobs now."""
+
+
+class WrongRegionError(SubmitError):
+    """The organization is at home in another region: its jobs are recorded and run there."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(f"the organization is of region {region}")
+        self.region = region
 
 
 class FeatureNotInPlanError(SubmitError):
@@ -273,7 +282,13 @@ def record(
 def recording(
     tenant: Tenant, submissions: Sequence[Submission], *, requested_by: UUID | None, request_id: str | None
 ) -> dict[str, Any]:
-    """Return the arguments of `app.submit_jobs`."""
+    """Return the arguments of `app.submit_jobs`.
+
+    Raises:
+        WrongRegionError: The organization is of another region than this process.
+    """
+    if tenant.region != get_settings().region:
+        raise WrongRegionError(tenant.region)
     return {
         "ids": [uuid7() for _ in submissions],
         "kinds": [each.kind.name for each in submissions],

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from models.organization import Organization, PlanName, load_tenant
 from models.session import tenant_session
-from ops.configuration import database_in_force
+from ops.configuration import database_in_force, settings_in_force
 from ops.error import OperatorError
 
 app = typer.Typer(no_args_is_help=True, help="Make organizations.")
@@ -40,6 +40,7 @@ def create(
     with database_in_force() as database:
         if load_tenant(database, organization_id) is not None:
             raise OrganizationExistsError(organization_id)
+        made = {"organization_id": organization_id, "name": name, "plan": plan.value}
         with tenant_session(database, organization_id) as session:
-            session.add(Organization(organization_id=organization_id, name=name, plan=plan.value))
+            session.add(Organization(**made, region=settings_in_force().region))
     typer.echo(organization_id)
