@@ -85,16 +85,30 @@ class Shares:
     received: Mapping[str, float]
     """Seconds by tenant."""
     entitled: Mapping[str, float]
-    total: float
+    over: timedelta
 
     @classmethod
-    def between(cls, before: Marks, now: Reading) -> "Shares":
+    def sum(cls, parts: Iterable["Shares"]) -> "Shares":
+        """Add up shares of spans that follow each other: who had work differs from one to the next."""
+        received: defaultdict[str, float] = defaultdict(float)
+        entitled: defaultdict[str, float] = defaultdict(float)
+        over = NOTHING
+        for part in parts:
+            for name, seconds in part.received.items():
+                received[name] += seconds
+                entitled[name] += part.entitled[name]
+            over += part.over
+        return cls(received, entitled, over)
+
+    @classmethod
+    def between(cls, before: Reading, now: Reading) -> "Shares":
         """Compare two moments; in each lane those with work are entitled to its worker time by weight."""
+        marks = before.marks
         received: defaultdict[str, float] = defaultdict(float)
         entitled: defaultdict[str, float] = defaultdict(float)
         for lane, tenants in now.lanes.items():
             gained = {
-                name: max(stats.used - before.get((lane, name), NOTHING), NOTHING).total_seconds()
+                name: max(stats.used - marks.get((lane, name), NOTHING), NOTHING).total_seconds()
                 for name, stats in tenants.items()
             }
             working = {name: stats.weight for name, stats in tenants.items() if _works(stats) or gained[name]}
@@ -102,7 +116,7 @@ class Shares:
             for name, weight in working.items():
                 received[name] += gained[name]
                 entitled[name] += lane_total * weight / weights
-        return cls(received, entitled, sum(received.values()))
+        return cls(received, entitled, now.at - before.at)
 
 
 def _works(stats: TenantStats) -> bool:
@@ -110,18 +124,21 @@ def _works(stats: TenantStats) -> bool:
     return stats.in_flight > 0 or stats.place in {"ready", "burst"}
 
 
-def tenant_lines(now: Reading, before: Marks | None, *, over: timedelta = NOTHING) -> list[TenantLine]:
-    """Return every tenant's line; shares and pace are those since *before*, *over* ago."""
+NO_SHARES = Shares({}, {}, NOTHING)
+
+
+def tenant_lines(now: Reading, shares: Shares = NO_SHARES) -> list[TenantLine]:
+    """Return every tenant's line, with the *shares* it had."""
     parts: defaultdict[str, list[TenantStats]] = defaultdict(list)
     for tenants in now.lanes.values():
         for name, stats in tenants.items():
             parts[name].append(stats)
-    shares = Shares({}, {}, 0.0) if before is None else Shares.between(before, now)
-    return [_line(name, found, shares, over) for name, found in parts.items()]
+    total = sum(shares.received.values())
+    return [_line(name, found, shares, total) for name, found in parts.items()]
 
 
-def _line(name: str, parts: Sequence[TenantStats], shares: Shares, over: timedelta) -> TenantLine:
-    received, seconds = shares.received.get(name, 0.0), over.total_seconds()
+def _line(name: str, parts: Sequence[TenantStats], shares: Shares, total: float) -> TenantLine:
+    received, seconds = shares.received.get(name, 0.0), shares.over.total_seconds()
     return TenantLine(
         tenant=name,
         weight=max(stats.weight for stats in parts),
@@ -130,8 +147,8 @@ def _line(name: str, parts: Sequence[TenantStats], shares: Shares, over: timedel
         put_aside=sum(stats.set_aside for stats in parts),
         in_flight=sum(stats.in_flight for stats in parts),
         oldest=min((stats.oldest for stats in parts if stats.oldest is not None), default=None),
-        entitled=shares.entitled.get(name, 0.0) / shares.total if shares.total else None,
-        received=received / shares.total if shares.total else None,
+        entitled=shares.entitled.get(name, 0.0) / total if total else None,
+        received=received / total if total else None,
         pace=received / seconds if seconds else 0.0,
         limited=any(stats.place == "limited" for stats in parts),
     )

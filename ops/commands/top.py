@@ -21,7 +21,7 @@ from ops.configuration import database_in_force, settings_in_force
 from ops.dead_letter_view import count_all_dead
 from ops.directory import Directory
 from ops.error import OperatorError
-from ops.lanes import Reading, TenantLine, read_lanes, tenant_lines
+from ops.lanes import NO_SHARES, Reading, Shares, TenantLine, read_lanes, tenant_lines
 from ops.top_view import Look, TenantSeen
 from ops.worker_view import WorkerLine, ask_workers
 from worker.relay_report import RelayReport, read_report
@@ -107,14 +107,9 @@ class Lookout:
     def read(self) -> tuple[Reading, list[TenantLine]]:
         """Read the lanes, and compare with the time before."""
         reading = read_lanes(self._client)
-        before = self._last
-        lines = (
-            tenant_lines(reading, None)
-            if before is None
-            else tenant_lines(reading, before.marks, over=reading.at - before.at)
-        )
+        shares = NO_SHARES if self._last is None else Shares.between(self._last, reading)
         self._last = reading
-        return reading, lines
+        return reading, tenant_lines(reading, shares)
 
     def look(self, *, wait_for_workers: bool = False) -> Look:
         """Look at everything."""

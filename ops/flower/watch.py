@@ -13,7 +13,7 @@ import structlog
 
 from models.session import DATABASE_ERRORS
 from ops.directory import Directory
-from ops.lanes import Marks, Reading, TenantLine, read_lanes, tenant_lines
+from ops.lanes import Reading, Shares, TenantLine, read_lanes, tenant_lines
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +40,13 @@ class Sight:
 
 
 class Watch:
-    """Keeps the last look, and what was charged until earlier ones."""
+    """Keeps the last look, and who got what between earlier ones."""
 
     def __init__(self, client: redis.Redis, directory: Directory) -> None:
         self._client = client
         self._directory = directory
-        self._marks: deque[tuple[datetime, Marks]] = deque()
+        self._last: Reading | None = None
+        self._shares: deque[Shares] = deque()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
         self.sight: Sight | None = None
         """None: nothing was seen yet, or Redis is away."""
@@ -57,12 +58,13 @@ class Watch:
     def look(self) -> Sight:
         """Look once."""
         reading = read_lanes(self._client)
-        while len(self._marks) > 1 and reading.at - self._marks[1][0] >= OVER:
-            self._marks.popleft()
-        at, before = self._marks[0] if self._marks else (reading.at, None)
-        over = reading.at - at
-        self.sight = Sight(reading, tenant_lines(reading, before, over=over), over)
-        self._marks.append((reading.at, reading.marks))
+        if self._last is not None:
+            self._shares.append(Shares.between(self._last, reading))
+        self._last = reading
+        shares = Shares.sum(self._shares)
+        if shares.over > OVER:
+            self._shares.popleft()
+        self.sight = Sight(reading, tenant_lines(reading, shares), shares.over)
         return self.sight
 
     def _watch(self) -> None:

@@ -47,7 +47,13 @@ def make_organization(database: Database, name: str, plan: str) -> Tenant:
 
 
 def gather(
-    database: Database, publisher: Publisher, *, tenants: int, noise: int, progress: Callable[[str], None]
+    database: Database,
+    publisher: Publisher,
+    *,
+    tenants: int,
+    noise: int,
+    each: int = 0,
+    progress: Callable[[str], None],
 ) -> Crowd:
     """Make the organizations and submit their jobs; nothing of it needs a worker."""
     special = (NOISY, HOSTILE, "Paused Partners", "Broken Bolts", "Crashing Cars")
@@ -64,7 +70,10 @@ def gather(
     )
     for number, tenant in enumerate((hostile, paused, *crowd.others)):
         submit(
-            database, tenant, [_mixed(number), *_leaving(1 + number % 3, sleep_ms=25)], publisher=publisher
+            database,
+            tenant,
+            [_mixed(number), *_leaving(each + 1 + number % 3, sleep_ms=25)],
+            publisher=publisher,
         )
     progress("all submitted")
     return crowd

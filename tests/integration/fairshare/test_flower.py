@@ -50,4 +50,7 @@ def test_flower_sees_workers_tasks_and_queues(plain_app: PlainApp, flower: httpx
     assert flower.get("/api/workers").json()[node]["active_queues"][0]["name"] == "celery"
     assert flower.get("/workers").is_success
     assert flower.get("/broker").is_success
-    assert flower.get("/api/queues/length").json() == {"active_queues": [{"name": "celery", "messages": 1}]}
+    [lane] = flower.get("/api/queues/length").json()["active_queues"]
+    assert (lane["name"], lane["messages"], lane["messages_ready"]) == ("celery", 1, 0)
+    [busy] = lane["tenants"]
+    assert (busy["tenant"], busy["delayed"], busy["in_flight"]) == ("acme", 1, 0)

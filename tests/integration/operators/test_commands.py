@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid_utils.compat import uuid7
 from models.audit import AuditEntry
 from models.organization import Tenant
 from models.session import Database, tenant_session
-from ops.lanes import read_lanes, tenant_lines
+from ops.lanes import Shares, read_lanes, tenant_lines
 from tasks.catalog import ROLLUP
 from tasks.payloads import Rollup
 from tasks.recurring import install
@@ -178,7 +179,8 @@ def test_shares_are_by_weight_among_those_with_work(redis_url: str) -> None:
             moment[0] += 1_000_000
             queue.finish([Finish(job.token)])
         after = read_lanes(client, ["analytics"])
-        lines = {line.tenant: line for line in tenant_lines(after, before.marks, over=timedelta(seconds=40))}
+        shares = replace(Shares.between(before, after), over=timedelta(seconds=40))
+        lines = {line.tenant: line for line in tenant_lines(after, Shares.sum([shares]))}
     assert (lines["a"].entitled, lines["b"].entitled, lines["idle"].entitled) == (0.25, 0.75, 0.0)
     assert lines["a"].received == pytest.approx(0.25, abs=0.03)
     assert lines["b"].received == pytest.approx(0.75, abs=0.03)
