@@ -19,6 +19,7 @@ TITLES: Mapping[int, str] = {
     409: "Conflict",
     412: "Changed meanwhile",
     413: "Body too large",
+    421: "Another region's organization",
     422: "Invalid request",
     429: "Too many requests",
     500: "Internal error",

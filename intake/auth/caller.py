@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from intake.auth.access import Access
 from intake.auth.token import REQUIRED_CLAIMS, Identity
 from intake.problem import ForbiddenError, UnauthenticatedError
+from intake.region import refuse_elsewhere
 from models.acting import act_as
 from models.api_key import PREFIX
 from models.meter import API_CALLS
@@ -75,6 +76,7 @@ async def authenticate(request: Request, identity: Annotated[Identity, Depends(i
     tenant = await access.tenants.get(identity.organization_id)
     if tenant is None or tenant.status != "active":
         raise ForbiddenError("organization-inactive", "Your organization is not active.")
+    refuse_elsewhere(tenant, request.app.state.settings)
     return Caller(tenant, identity.user_id, await _permissions_now(access, identity))
 
 
