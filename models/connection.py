@@ -53,6 +53,7 @@ CANARY = """
 SELECT coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') = ''
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursors)
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)
    AND current_user = %s;
 SELECT pg_catalog.pg_advisory_unlock_all();
 RESET ALL
@@ -62,6 +63,7 @@ CANARY_IN_PIPELINE = """
 SELECT coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') = ''
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE name <> '')
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)
    AND current_user = %s AS clean,
        pg_catalog.pg_advisory_unlock_all()
 """
@@ -243,7 +245,11 @@ def _begin_bound(raw: psycopg.Connection[Any], binding: Binding) -> None:
 
 
 def _discard_dirty(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
-    """Throw away a connection on which a session left its binding, a cursor, a channel or another role."""
+    """Throw away a connection on which a session left something that would work on for the next one.
+
+    That is its binding, a cursor, a channel, another role, or a statement prepared by SQL, which may go by
+    the name of one of the driver's.
+    """
     if connection is None or not record.info.pop(RAN_FREE_SQL, False):
         return
     clean = connection.info.transaction_status == TransactionStatus.IDLE and _is_clean(connection, record)

@@ -240,6 +240,9 @@ GRANT EXECUTE ON FUNCTION pg_catalog.lo_create TO genius_app;
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO genius_app;
 
+-- notify: app.bad()
+CREATE FUNCTION app.bad() RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS 'SELECT pg_notify(''x'', ''y'')';
+
 -- large-object: 4242
 RESET ROLE;
 SELECT lo_create(4242);

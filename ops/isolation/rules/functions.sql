@@ -63,3 +63,8 @@ WHERE lanname NOT IN ('internal', 'c', 'sql') AND has_language_privilege(service
 -- fix: DROP EXTENSION <object>, or show that it opens no way between tenants and list it here.
 SELECT extname::text, 'an extension brings functions that PUBLIC may execute'
 FROM pg_extension WHERE extname <> 'plpgsql';
+
+-- rule: notify
+-- fix: Let <object> tell others by a row; whoever connects as the application may LISTEN to every channel.
+SELECT signature, 'it notifies, and every tenant''s session may listen'
+FROM own_function JOIN pg_proc ON pg_proc.oid = own_function.oid WHERE prosrc ~* '(pg_notify|\mnotify\s)';
