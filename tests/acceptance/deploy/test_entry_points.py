@@ -14,21 +14,39 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from config.settings import ROOT
 from ops.port import free_port
 from ops.process import ChildProcess
 from ops.stack import PostgresUrls, Stack
+from tests.conftest import GIVEN_ENVIRONMENT
 from tests.support import confined
 from tests.support.clone import empty_database
 from tests.support.compose import compose, made_secrets, ours
+from tests.support.in_process import genius
+from tests.support.manual import DOCS, commands
+from tests.support.reader import Reader
 from tests.support.wait import StillFalseError, wait_until
 
 SERVICES = ours(compose()["services"])
 PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 HEALTHY_WITHIN_S = 90
+
+ALWAYS = {"intake", "worker-compute", "beat"}
+EVERY_SERVICE = "GENIUS_LONG_TESTS" in GIVEN_ENVIRONMENT
+"""Each takes some seconds to start; those that others of our tests run are left out unless asked for."""
+
+PAGES = (
+    "quick-start.md",
+    "how-to/change-terms.md",
+    "how-to/why-a-job-waits.md",
+    "how-to/rotate-a-secret.md",
+    "how-to/back-up-and-restore.md",
+    "upgrade.md",
+    "capacity.md",
+)
+"""What they tell to run is run on this system, line by line."""
 
 
 @pytest.fixture
@@ -154,41 +172,45 @@ def await_health(container: Container, process: ChildProcess) -> None:
         pytest.fail(f"{container.name}: {found[-1]}\n{process.log_tail()}")
 
 
-def run_a_job(intake: Container) -> None:
-    """Do what the quick start says."""
-    made = intake.run("genius", "org", "create", "--name", "Acme", "--plan", "starter")
-    token = intake.run("genius", "token", "--org", made.stdout.strip())
-    assert token.returncode == 0, made.stderr + token.stderr
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{intake.port}/api/v1",
-        headers={"Authorization": f"Bearer {token.stdout.strip()}"},
-    ) as client:
-        accepted = client.post("/jobs", json={"kind": "leads.score", "payload": {"all": True}})
-        assert accepted.status_code == httpx.codes.ACCEPTED, accepted.text
-        job = accepted.json()["id"]
-        wait_until(lambda: client.get(f"/jobs/{job}").json()["state"] == "succeeded", 30)
-
-
-def test_every_service_becomes_healthy_and_a_job_runs(
-    image: Path, secrets: Mapping[str, str], tmp_path: Path
+def test_every_service_becomes_healthy_and_does_what_the_pages_tell(
+    image: Path, secrets: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     containers = {
         name: Container(name, service, image, secrets, tmp_path / name) for name, service in SERVICES.items()
     }
     run_to_the_end(containers.pop("migrate"))
     tools = containers.pop("backup")
+    started = {name: container for name, container in containers.items() if name in ALWAYS or EVERY_SERVICE}
     with ExitStack() as exits:
-        processes = {name: container.process() for name, container in containers.items()}
+        processes = {name: container.process() for name, container in started.items()}
         for process in processes.values():
             process.start()
             exits.callback(process.kill)
-        for name, container in containers.items():
+        for name, container in started.items():
             await_health(container, processes[name])
-        run_a_job(containers["intake"])
+        monkeypatch.chdir(tmp_path)
+        type_the_pages(secrets, f"http://127.0.0.1:{started['intake'].port}/api/v1")
         assert tools.run("genius", "backup", str(tmp_path / "backup" / "backups" / "today")).returncode == 0
-        stopped = processes["worker-compute"]
-        stopped.stop()
-        assert containers["worker-compute"].trouble(), "a worker that has gone is not healthy"
+        processes["worker-compute"].stop()
+        assert started["worker-compute"].trouble(), "a worker that has gone is not healthy"
+
+
+def type_the_pages(secrets: Mapping[str, str], api: str) -> None:
+    """Run every line of the pages but `make`, which starts systems of its own; other tests run that."""
+    given = {name: value for name, value in secrets.items() if name.startswith("GENIUS_")}
+    reader = Reader(given, api)
+    for page in PAGES:
+        for command in commands(DOCS / page):
+            if command.words[0] != "make":
+                reader.type(command)
+        if page == PAGES[0]:
+            listed = ("jobs", "--org", reader.variables["ORG"], "--json")
+            wait_until(lambda listed=listed: '"succeeded"' in genius(*listed, environment=given).stdout, 30)
+
+
+def test_the_pages_are_those_of_the_guide() -> None:
+    guides = {str(page.relative_to(DOCS)) for page in (DOCS / "how-to").glob("*.md")}
+    assert guides <= set(PAGES)
 
 
 @pytest.mark.parametrize("name", ["intake"])
