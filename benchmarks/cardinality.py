@@ -117,6 +117,11 @@ def ask_everything(client: httpx.Client, traffic: Traffic, header: str) -> None:
                 traffic.note(client.request(method, url))
 
 
+def get_usage(client: httpx.Client, header: str) -> httpx.Response:
+    """Ask as a tenant."""
+    return client.get("/api/v1/usage", headers={"Authorization": header})
+
+
 def visit(client: httpx.Client, traffic: Traffic, headers: Sequence[str], *, jobs: int, until: float) -> None:
     """Submit and read for tenants in turn, at an even pace."""
     shuffled = random.sample(headers, len(headers))
@@ -197,6 +202,8 @@ def drive(
     traffic, looks = Traffic(), []
     with httpx.Client(base_url=url, timeout=30) as client, ThreadPoolExecutor(CLIENTS) as pool:
         ask_everything(client, traffic, headers[-1])
+        # What the intake remembers of each tenant is there before memory is looked at.
+        list(pool.map(lambda header: traffic.note(get_usage(client, header)), headers))
         until = time.monotonic() + seconds
         shares = [headers[n::CLIENTS] for n in range(CLIENTS)]
         clients = [
