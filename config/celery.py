@@ -15,17 +15,24 @@ NEVER_GIVEN_UP = 2**31
 
 def broker_url(settings: Settings) -> str:
     """Return the URL that selects the fair-share transport on the Redis of *settings*."""
-    return urlunsplit(urlsplit(str(settings.redis_url))._replace(scheme="fair"))
+    return urlunsplit(urlsplit(str(settings.redis_url))._replace(scheme="fair", query=""))
+
+
+def broker_ssl(settings: Settings) -> dict[str, Any] | None:
+    """Return how to encrypt: as the URL of Redis says in its query (``ssl_ca_certs``, ``ssl_certfile``)."""
+    if settings.redis_url.scheme != "rediss":
+        return None
+    given = {name: value for name, value in settings.redis_url.query_params() if name.startswith("ssl_")}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True} | given
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return what the Celery app is configured with."""
     lease_ms = int(settings.lease_time.total_seconds() * 1000)
     timeout = settings.broker_timeout.total_seconds()
-    encrypted = settings.redis_url.scheme == "rediss"
     return {
         "broker_url": broker_url(settings),
-        "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if encrypted else None,
+        "broker_use_ssl": broker_ssl(settings),
         "broker_transport_options": {
             "lease_ms": lease_ms,
             "socket_connect_timeout": timeout,

@@ -209,6 +209,9 @@ class Settings(BaseSettings):
     export_kept: Span = Field(default=timedelta(days=7), gt=timedelta(0))
     """The archive of an export is removed so long after it was made."""
 
+    require_tls: bool = False
+    """Refuse a Postgres without ``sslmode=verify-full`` and a Redis without ``rediss`` in their URLs."""
+
     region: str = Field(default="default", pattern=r"^[a-z0-9-]{1,40}$")
     """Whose organizations this process serves; it refuses those of another region."""
 
@@ -290,6 +293,28 @@ class Settings(BaseSettings):
         if self.has_issuer and not (self.jwt_audience and self.jwt_issuer):
             raise ValueError(
                 "GENIUS_JWKS_URL and GENIUS_JWKS_FILE need GENIUS_JWT_AUDIENCE and GENIUS_JWT_ISSUER"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def servers_prove_who_they_are(self) -> Self:
+        """Refuse URLs by which data could travel in the open, or to whoever says that they are the server."""
+        if not self.require_tls:
+            return self
+        for name in ("database_url", "owner_database_url", "relay_database_url"):
+            url: PostgresDsn | None = getattr(self, name)
+            if url is not None and ("sslmode", "verify-full") not in url.query_params():
+                raise ValueError(
+                    f"GENIUS_{name.upper()} must end in ?sslmode=verify-full&sslrootcert=/path/to/ca.pem, "
+                    "since GENIUS_REQUIRE_TLS is set"
+                )
+        lax = {("ssl_cert_reqs", "none"), ("ssl_cert_reqs", "optional"), ("ssl_check_hostname", "false")}
+        if self.redis_url.scheme != "rediss" or lax & {
+            (k, v.lower()) for k, v in self.redis_url.query_params()
+        }:
+            raise ValueError(
+                "GENIUS_REDIS_URL must begin with rediss:// and check the server's certificate, "
+                "since GENIUS_REQUIRE_TLS is set"
             )
         return self
 
