@@ -121,6 +121,8 @@ class StoredKey:
     revoked_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+    is_braked: bool
+    """The organization is about to be suspended."""
 
     def opens_with(self, key: PresentedKey, *, now: datetime) -> bool:
         """Tell whether *key* is this one and good now; how long that takes tells nothing about the secret."""

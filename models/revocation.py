@@ -103,6 +103,8 @@ class Standing:
     token_revoked: bool
     revoked_until: datetime | None
     """Tokens that were issued until then hold no more."""
+    is_braked: bool
+    """The organization is about to be suspended."""
 
     def has_revoked(self, issued_at: datetime) -> bool:
         """Tell whether a token issued at this moment, of which a token tells the second, was revoked."""

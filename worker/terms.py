@@ -82,6 +82,7 @@ def _stop_first(database: Database, publisher: Publisher, organization_id: UUID,
     if was != OrganizationStatus.ACTIVE or organization.status == OrganizationStatus.ACTIVE:
         return
     pull_brake(database, organization_id)
+    publisher.announce(organization_id)
     with suppress(BrokerAwayError):
         publisher.entitle(organization_id, replace(terms, paused=True))
 

@@ -81,7 +81,11 @@ class Access:
         await self._note_use(key.name, stored)
         user_id = f"{MACHINE}{key.name.key_id}"
         return Identity(
-            key.name.organization_id, user_id, frozenset(stored.scopes), issued_at=stored.created_at
+            key.name.organization_id,
+            user_id,
+            frozenset(stored.scopes),
+            issued_at=stored.created_at,
+            is_braked=stored.is_braked,
         )
 
     async def standing_of(self, identity: Identity) -> Standing:

@@ -52,6 +52,13 @@ class Caller:
             )
 
 
+class OrganizationInactiveError(ForbiddenError):
+    """Nobody of an organization that is suspended, or about to be, comes in."""
+
+    def __init__(self) -> None:
+        super().__init__("organization-inactive", "Your organization is not active.")
+
+
 async def identify(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_scheme)],
@@ -74,8 +81,8 @@ async def authenticate(request: Request, identity: Annotated[Identity, Depends(i
     act_as(actor=identity.user_id)
     access: Access = request.app.state.access
     tenant = await access.tenants.get(identity.organization_id)
-    if tenant is None or tenant.status != "active":
-        raise ForbiddenError("organization-inactive", "Your organization is not active.")
+    if tenant is None or tenant.status != "active" or identity.is_braked:
+        raise OrganizationInactiveError
     refuse_elsewhere(tenant, request.app.state.settings)
     return Caller(tenant, identity.user_id, await _permissions_now(access, identity))
 
@@ -85,6 +92,8 @@ async def _permissions_now(access: Access, identity: Identity) -> frozenset[str]
     if identity.is_machine:
         return identity.permissions
     standing = await access.standing_of(identity)
+    if standing.is_braked:
+        raise OrganizationInactiveError
     if standing.has_revoked(identity.issued_at):
         raise UnauthenticatedError("The token was revoked.")
     if standing.is_out:

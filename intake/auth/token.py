@@ -37,6 +37,8 @@ class Identity:
     token_id: str | None = None
     limits: bool = True
     """It says what its bearer may; otherwise the user's role alone does."""
+    is_braked: bool = False
+    """Of a key: its organization is about to be suspended."""
 
     @property
     def is_machine(self) -> bool:

@@ -14,6 +14,7 @@ from models.api_key import ApiKey, KeyName, PresentedKey
 from models.audit import AuditEntry
 from models.organization import Organization, Tenant
 from models.session import Database, tenant_session
+from models.stop import pull_brake
 from tests.integration.intake.problems import fields, refused
 from tests.support.wait import wait_until
 from worker.publish import Publisher
@@ -222,6 +223,18 @@ def test_a_key_of_a_suspended_organization_is_refused(
     with tenant_session(database, acme.organization_id) as session:
         session.get_one(Organization, acme.organization_id).status = "suspended"
     wait_until(lambda: call(client, key).status_code == 403)
+
+
+def test_the_brake_keeps_tokens_and_keys_out_before_the_suspension_is_recorded(
+    client: httpx.Client, as_acme: Headers, acme: Tenant, database: Database, settings: Settings
+) -> None:
+    key = make(client, as_acme)["key"]
+    assert opens(client, key)
+    pull_brake(database, acme.organization_id)
+    Publisher(settings).announce(acme.organization_id)
+    wait_until(lambda: call(client, key).status_code == 403)
+    for answer in (call(client, key), client.get(URL, headers=as_acme)):
+        assert refused(answer, 403)["type"].endswith("organization-inactive")
 
 
 def test_a_key_is_counted_as_a_caller_of_its_own(
