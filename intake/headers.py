@@ -43,7 +43,8 @@ def headers_of(scope: Scope) -> dict[str, str]:
     # Over plain http a browser ignores it, and whoever sits in between could have put it there.
     if scope["scheme"] == "https":
         headers["Strict-Transport-Security"] = HSTS
-    return headers | scope["state"].get("deprecation", {})
+    announced: Mapping[str, str] = scope["state"].get("deprecation", {})
+    return headers | dict(announced)
 
 
 def deprecated(*, since: date, sunset: date, successor: str | None = None) -> dict[str, Any]:

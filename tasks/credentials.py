@@ -1,6 +1,7 @@
 """Brings every secret at rest under the current master key, so that the former one may go."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Column, Table, select, tuple_, update
 from sqlalchemy.orm import Session
@@ -56,17 +57,15 @@ def _encrypt_table(session: Session, vault: Vault, table: Table, columns: list[C
     return done
 
 
-def _encrypt_row(session: Session, vault: Vault, table: Table, row: dict[str, object]) -> Rotated:
+def _encrypt_row(session: Session, vault: Vault, table: Table, row: dict[str, Any]) -> Rotated:
     organization_id, row_id = row.pop("organization_id"), row.pop("id")
-    old = {
-        name: bytes(sealed) for name, sealed in row.items() if sealed and not vault.is_current(bytes(sealed))
-    }  # type: ignore[call-overload] # columns of bytes
+    old = {name: sealed for name, sealed in row.items() if sealed and not vault.is_current(sealed)}
     if not old:
         return Rotated()
     fresh = {}
     try:
         for name, sealed in old.items():
-            place = Place(organization_id, table.name, SEALED_AS.get(name, name), row_id)  # type: ignore[arg-type] # the key's columns
+            place = Place(organization_id, table.name, SEALED_AS.get(name, name), row_id)
             fresh[name] = vault.encrypt(vault.decrypt(sealed, place), place)
     except UndecryptableError:
         return Rotated(unreadable=1)

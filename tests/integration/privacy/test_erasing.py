@@ -147,7 +147,7 @@ def test_an_organization_leaves_its_chain_and_its_proof_and_nothing_else(
 
     request_id = erased(tenant, None)
 
-    left = {}
+    left: dict[str, int] = {}
     with tenant_session(database, organization_id) as session:
         for table in load_tables().sorted_tables:
             count = session.scalar(text(f"SELECT count(*) FROM {table.name}"))

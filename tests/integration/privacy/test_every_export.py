@@ -106,7 +106,7 @@ def test_every_table_is_audited_or_excused(acme: Tenant, database_urls: Postgres
             "SELECT tgrelid::regclass::text, array_agg(tgname::text ORDER BY tgname) FROM pg_trigger"
             " WHERE tgname LIKE 'audited\\_%' AND tgenabled <> 'D' GROUP BY 1"
         ).fetchall()
-    audited = dict(rows)
+    audited: dict[str, list[str]] = dict(rows)
     wanted = {table.name for table in attackable_tables()} - set(NOT_AUDITED)
     assert set(audited) == wanted, "call app.audited in the revision, or say in NOT_AUDITED why not"
     assert all(len(triggers) == 3 for triggers in audited.values())

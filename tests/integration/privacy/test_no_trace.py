@@ -73,7 +73,8 @@ class House:
             shown: dict[str, Any] = self.client.get(path).json()
             return shown if shown["state"] in {"succeeded", "failed"} else None
 
-        return self.until(ended)
+        done: dict[str, Any] = self.until(ended)
+        return done
 
     def traces(self, *strings: str) -> dict[str, list[str]]:
         """Search everything; return where any of *strings* is found, by kind of place."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import kombu
@@ -106,8 +107,9 @@ def test_celery_encrypts_as_the_url_says(
     def ping(root: Path) -> bool:
         url = secure_redis(ssl_ca_certs=root, ssl_certfile=pair.certificate, ssl_keyfile=pair.key)
         mine = settings_from({**_environment(settings), "GENIUS_REDIS_URL": url})
-        with kombu.Connection(broker_url(mine), ssl=broker_ssl(mine)) as connection:
-            return bool(connection.channel().client.ping())
+        with kombu.Connection(broker_url(mine), ssl=broker_ssl(mine) or False) as connection:
+            channel: Any = connection.channel()
+            return bool(channel.client.ping())
 
     assert ping(authority.root)
     with pytest.raises(
