@@ -31,13 +31,14 @@ class Repository:
     """The rows of one resource of one tenant, for one transaction.
 
     There is none without a tenant: it takes a session that is bound to one, for ever. Locks are taken in one
-    order, whatever is done: the turn, room in the plan, then rows by id.
+    order, whatever is done: the turn, room in the plan, what the rules lock, then rows by id.
     """
 
     def __init__(self, session: TenantSession, caller: Caller, resource: Resource) -> None:
         self.session: Session = session
         self.caller = caller
         self.has_written = False
+        self._holds_all = False
         self._resource = resource
         self._columns = [resource.column(name) for name in resource.view.model_fields]
 
@@ -92,6 +93,7 @@ class Repository:
         if self._resource.recovers:
             self.write(item_id, values | {"deleted_at": func.clock_timestamp()})
         else:
+            self.has_written = True
             table = self._resource.table
             self.session.execute(delete(table).where(self._resource.column("id") == item_id))
 
@@ -106,7 +108,9 @@ class Repository:
         return self.write(item_id, values | {"deleted_at": None})
 
     def take_turn(self, item_ids: Sequence[UUID] = (), *, growing: bool = False) -> None:
-        """Take the locks that come before those of rows; a second time costs nothing but its round trip."""
+        """Take the locks that come before those of rows."""
+        if self._holds_all:
+            return
         organization_id = self.caller.tenant.organization_id
         if self._resource.in_turn:
             one_at_a_time(self.session, organization_id, self._resource.path)
@@ -115,8 +119,10 @@ class Repository:
         if item_ids:
             self._resource.rules.before(self, item_ids)
 
-    def lock(self, item_ids: Sequence[UUID]) -> None:
-        """Lock several rows, removed ones too, in the order of their ids."""
+    def take_all(self, item_ids: Sequence[UUID], *, growing: bool) -> None:
+        """Take every lock of several changes at once: rows, removed ones too, in the order of their ids."""
+        self.take_turn(item_ids, growing=growing)
+        self._holds_all = True
         key = self._resource.column("id")
         query = select(key).where(key.in_(item_ids)).order_by(key).with_for_update(key_share=True)
         self.session.execute(query, execution_options=EVERYTHING)
