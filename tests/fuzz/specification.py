@@ -1,7 +1,7 @@
 """Sends what schemathesis makes of the OpenAPI document, and collects what it finds wrong in the answers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ OPERATION = {
 """What one operation may answer beside what all may."""
 
 LEFT_OUT = {
-    "unsupported_method": "asks for 405 where a path with an id is unknown too; test_methods.py asks better",
+    "unsupported_method": "asks for 405 where a path with an id is unknown too; test_oracles.py asks better",
     "positive_data_acceptance": "a schema cannot say that moments are in order or an id is the caller's own",
     "negative_data_rejection": "an unknown query parameter or header is ignored, as HTTP would have it",
     "ignored_auth": "sends a request twice for each case; test_permissions.py asks every route without token",
@@ -46,11 +46,14 @@ def run(
     *,
     examples: int,
     seed: int,
-    phases: tuple[str, ...] = ("coverage", "fuzzing", "stateful"),
+    phases: tuple[str, ...],
+    only: Sequence[str] = (),
 ) -> Findings:
-    """Send up to *examples* generated requests to every operation."""
+    """Send up to *examples* generated requests a phase to every operation, or *only* to some."""
     config = SchemathesisConfig.from_dict(_configuration(headers, examples, seed, phases))
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)
+    if only:
+        schema = schema.include(name=list(only))
     findings = Findings()
     for event in from_schema(schema).execute():
         if isinstance(event, events.NonFatalError):
@@ -97,6 +100,5 @@ def _collect(findings: Findings, event: events.ScenarioFinished) -> None:
             if check.status is Status.FAILURE and check.failure_info is not None:
                 operation = recorder.cases[case_id].value.operation.label
                 reason = str(check.failure_info.failure)
-                findings.failures.setdefault(
-                    f"{operation}: {check.name}: {reason}", check.failure_info.code_sample
-                )
+                again = check.failure_info.code_sample
+                findings.failures.setdefault(f"{operation}: {check.name}: {reason}", again)
