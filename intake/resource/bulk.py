@@ -109,7 +109,11 @@ def carry_out(repository: Repository, body: BulkBody) -> BulkAnswer[Any]:
     Raises:
         ProblemError: All or none was asked for, and an item was refused; the problem names it.
     """
-    repository.take_all(body.named, growing=bool(body.create or body.restore))
+    repository.take_all(
+        body.named,
+        growing=bool(body.create or body.restore),
+        together=len(body.create) if body.atomic else 0,
+    )
     act = _do if body.atomic else _try
     results = [act(repository, step) for step in _steps(repository, body)]
     return BulkAnswer(results=results, refused=sum(result.error is not None for result in results))

@@ -39,6 +39,7 @@ class Repository:
         self.caller = caller
         self.has_written = False
         self._holds_all = False
+        self._to_create = 1
         self._resource = resource
         self._columns = [resource.column(name) for name in resource.view.model_fields]
 
@@ -71,7 +72,9 @@ class Repository:
     def create(self, body: Body) -> View:
         """Make one."""
         self.take_turn(growing=True)
-        self._allow_one_more()
+        self._allow(self._to_create)
+        if self._to_create > 1:
+            self._to_create = 0  # there was room for all that come
         return self._insert(self._resource.rules.made(self, body.model_dump()))
 
     def change(self, item_id: UUID, body: Body, *, if_match: str | None = None) -> View:
@@ -103,7 +106,7 @@ class Repository:
         removed = self.session.execute(self._locked(item_id, deleted=True)).one_or_none()
         if removed is None:
             return self.find(item_id)
-        self._allow_one_more()
+        self._allow(1)
         values = self._resource.rules.restored(self, self._show(removed))
         return self.write(item_id, values | {"deleted_at": None})
 
@@ -119,10 +122,17 @@ class Repository:
         if item_ids:
             self._resource.rules.before(self, item_ids)
 
-    def take_all(self, item_ids: Sequence[UUID], *, growing: bool) -> None:
-        """Take every lock of several changes at once: rows, removed ones too, in the order of their ids."""
+    def take_all(self, item_ids: Sequence[UUID], *, growing: bool, together: int) -> None:
+        """Take every lock of several changes at once: rows, removed ones too, in the order of their ids.
+
+        Args:
+            item_ids: The rows.
+            growing: Some are made or restored.
+            together: So many are made, all or none: the first sees that there is room for them.
+        """
         self.take_turn(item_ids, growing=growing)
         self._holds_all = True
+        self._to_create = max(together, 1)
         key = self._resource.column("id")
         query = select(key).where(key.in_(item_ids)).order_by(key).with_for_update(key_share=True)
         self.session.execute(query, execution_options=EVERYTHING)
@@ -141,12 +151,12 @@ class Repository:
         row = self.session.execute(statement.returning(*self._columns), execution_options=EVERYTHING).one()
         return self._show(row)
 
-    def _allow_one_more(self) -> None:
+    def _allow(self, more: int) -> None:
         feature, tenant = self._resource.feature, self.caller.tenant
         if feature is not None and not tenant.terms.offers(feature):
             raise FeatureNotInPlanError(feature, tenant.plan)
-        if self._resource.meter is not None:
-            make_room(self.session, self.caller, self._resource.meter)
+        if self._resource.meter is not None and more:
+            make_room(self.session, self.caller, self._resource.meter, more)
 
     def _insert(self, values: Values) -> View:
         self.has_written = True
