@@ -63,19 +63,20 @@ def client_of(url: str, settings: Settings, tenant: Tenant) -> httpx.Client:
 
 
 @contextmanager
-def load(client: httpx.Client) -> Iterator[list[int]]:
-    """Submit small jobs without a pause; yields the statuses answered so far."""
-    statuses: list[int] = []
+def load(client: httpx.Client) -> Iterator[list[tuple[int, float]]]:
+    """Submit small jobs without a pause; yields the statuses answered so far, and when."""
+    answers: list[tuple[int, float]] = []
     enough = threading.Event()
 
     def submit_on() -> None:
         while not enough.wait(0.02):
-            statuses.append(client.post("/jobs", json=ROLLUP).status_code)
+            status = client.post("/jobs", json=ROLLUP).status_code
+            answers.append((status, time.monotonic()))
 
     thread = threading.Thread(target=submit_on)
     thread.start()
     try:
-        yield statuses
+        yield answers
     finally:
         enough.set()
         thread.join()
@@ -122,16 +123,17 @@ def test_suspending_an_organization_under_load_stops_it_and_activating_continues
     many = [Submission(LEAVE_CAMPAIGN, Leave(name="queued", sleep_ms=5)) for _ in range(QUEUED)]
     submit(database, loud, many, publisher=publisher)
 
-    with client_of(url, settings, loud) as client, load(client) as statuses:
-        wait_until(lambda: len(statuses) > 20)
+    with client_of(url, settings, loud) as client, load(client) as answers:
+        wait_until(lambda: len(answers) > 20)
         began = time.monotonic()
         change(loud, set_status(OrganizationStatus.SUSPENDED))
-        wait_until(lambda: 403 in statuses, timeout=PATIENCE_S)
-        refused = time.monotonic() - began
+        wait_until(lambda: answers[-1][0] == 403, timeout=PATIENCE_S)
         wait_until(lambda: running(database, loud) == 0, timeout=PATIENCE_S)
         stopped = time.monotonic() - began
-    say("suspended", requests_refused=refused, nothing_runs=stopped)
-    assert set(statuses[statuses.index(403) :]) == {403}
+    statuses, moments = zip(*answers, strict=True)
+    first = statuses.index(403)
+    say("suspended", requests_refused=moments[first] - began, nothing_runs=stopped)
+    assert set(statuses[first:]) == {403}
     assert sorted(dwells(database, loud)) == [("queued", 1, 3)] * 2, "no attempt is used up"
 
     attempts = begun(database, loud)
