@@ -80,7 +80,8 @@ def a_statement_of_the_driver_replaced(database: Database, site: Site) -> str:
         site.mine,
         f"DEALLOCATE {name}",
         f"PREPARE {name} (text, text, text) AS"
-        " SELECT app.bind($1), set_config('my.stolen', concat(current_setting('my.stolen', true), $1), false),"
+        " SELECT app.bind($1),"
+        " set_config('my.stolen', concat(current_setting('my.stolen', true), $1), false),"
         " set_config('app.actor', $2, true)",
     )
     run(database, site.theirs, "SELECT 1")
