@@ -11,7 +11,7 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-PATIENCE_MS = 10_000
+PATIENCE_MS = 20_000
 
 
 def find_chromium() -> str | None:

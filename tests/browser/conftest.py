@@ -3,21 +3,21 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 import structlog
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from config.settings import Settings
 from models.session import Database, RelayDatabase, open_database, open_relay_database
 from ops.stack import Stack, settings_from
-from tests.browser.chromium import find_chromium, launched, visiting
+from tests.browser.chromium import PATIENCE_MS, find_chromium, launched, visiting
 from tests.support.clone import clone
-from tests.support.crowd import DEAD_EACH, Crowd, gather
+from tests.support.crowd import DEAD_EACH, Crowd, gather, make_noise
 from tests.support.flower import OPERATOR, USERS, Flower
 from tests.support.kinds import INCLUDE
 from tests.support.queue_store import QueueStore
@@ -25,8 +25,8 @@ from tests.support.service import Services
 from tests.support.wait import wait_until
 from worker.publish import Publisher
 
-TENANTS = 60
-NOISE = 500
+TENANTS = 40
+NOISE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,17 @@ def floor(stack: Stack, template: str, queue_store: QueueStore, test_directory: 
 
 
 def _crowd(database: Database, publisher: Publisher) -> Crowd:
-    quiet = structlog.make_filtering_bound_logger(logging.WARNING)
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=quiet)
-    try:
+    with _quietly():
         return gather(database, publisher, tenants=TENANTS, noise=NOISE, progress=lambda _: None)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Log no line for each job submitted."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
     finally:
         structlog.configure(**before)
 
@@ -87,6 +93,12 @@ def _is_busy(floor: Floor) -> bool:
 
 
 @pytest.fixture
+def noise(floor: Floor) -> None:
+    with _quietly():
+        make_noise(floor.database, floor.publisher, floor.crowd)
+
+
+@pytest.fixture
 def operator(floor: Floor) -> Iterator[httpx.Client]:
     """Somebody who may change things."""
     with floor.flower.client(OPERATOR) as client:
@@ -97,6 +109,7 @@ def operator(floor: Floor) -> Iterator[httpx.Client]:
 def browser() -> Iterator[Browser]:
     if find_chromium() is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     with launched() as browser:
         yield browser
 

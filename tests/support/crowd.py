@@ -79,6 +79,11 @@ def gather(
     return crowd
 
 
+def make_noise(database: Database, publisher: Publisher, crowd: Crowd) -> None:
+    """Let the noisy one have most waiting again, however much of it was worked off meanwhile."""
+    submit(database, crowd.noisy, _leaving(80, sleep_ms=1_000), publisher=publisher)
+
+
 def _name(number: int) -> str:
     first, second = divmod(number, len(SECOND_WORDS))
     name = f"{FIRST_WORDS[first % len(FIRST_WORDS)]} {SECOND_WORDS[second]}"
