@@ -88,12 +88,13 @@ def _difference(
     second: Sample,
     nobodys: dict[str, str],
 ) -> str | None:
-    """Ask again where answers differ: how the tenant stands is looked up anew every two seconds."""
-    for _ in range(3):
-        told = ask(world, first, foreign, count), ask(world, second, nobodys, count)
-        if told[0] == told[1]:
-            return None
-    return f"{first.method} {first.route}: {told[0]} but {told[1]}"
+    told = _settled(world, first, foreign, count), _settled(world, second, nobodys, count)
+    return None if told[0] == told[1] else f"{first.method} {first.route}: {told[0]} but {told[1]}"
+
+
+def _settled(world: World, sample: Sample, ids: dict[str, str], count: list[int]) -> Told:
+    """Ask twice: how the tenant stands is looked up anew every two seconds, by a statement more."""
+    return min((ask(world, sample, ids, count) for _ in range(2)), key=lambda told: told.statements)
 
 
 def test_another_tenants_thing_is_as_absent_as_nobodys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
