@@ -1,6 +1,6 @@
 """Analytics answers, remembered for a moment: dashboards ask the same again and again.
 
-What they show changes by events, corrections and erasures that come through the intake; these invalidate them.
+Events, corrections and erasures that come through the intake change them, and invalidate them too.
 What retention and the erasure of a person change, which run as jobs, shows within `LASTS`.
 """
 
