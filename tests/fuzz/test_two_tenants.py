@@ -12,7 +12,7 @@ from tests.support.furnish import furnish
 from tests.support.specimen import Document
 from tests.support.two_tenants import World
 
-CASES = int(os.environ.get("FUZZ_CASES", "800"))
+CASES = int(os.environ.get("FUZZ_CASES", "480"))
 """Requests in all; the long form asks for tens of thousands."""
 SEED = int(os.environ.get("FUZZ_SEED", "7"))
 
@@ -124,7 +124,8 @@ def _answers(world: World, document: Document, headers: dict[str, str]) -> dict[
     today = (("first", "2026-01-01"), ("last", str(datetime.now(UTC).date())))
     found = {}
     for sample in document.samples(lambda name: world.mine.made.get(name, [""])[0]):
-        if sample.method == "GET" and sample.route.startswith("/api/"):
+        # Reading an export is itself audited.
+        if sample.method == "GET" and sample.route.startswith("/api/") and "/audit" not in sample.route:
             query = today if sample.route.startswith("/api/v1/analytics") else sample.query
             answer = sample.with_(query=query).send(world.client, headers)
             found[sample.route] = f"{answer.status_code} {VOLATILE.sub('', answer.text)}"
