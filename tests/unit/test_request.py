@@ -20,7 +20,7 @@ def test_a_task_is_described_without_the_signature_of_its_pointer() -> None:
     arguments = ["organization", "job", 0, 1, SIGNATURE]
     headers = {"id": "job:0", "task": "leads.score", "argsrepr": repr(arguments[:-1]), "kwargsrepr": "{}"}
     message: Any = Message(
-        body=orjson.dumps([arguments, {}, {}]),
+        body=orjson.dumps([arguments, {}, {}]).decode(),
         headers=headers,
         content_type="application/json",
         content_encoding="utf-8",
