@@ -130,6 +130,10 @@ class Guard(BaseHandler):  # type: ignore[misc] # Flower has no types
         """Name every lane: jobs wait in one that no worker serves, too."""
         return list(LANES)
 
+    def get_broker(self) -> Any:
+        """Return what knows the lanes: the watch has read them a moment ago."""
+        return self.settings["desk"].watch
+
     def check_xsrf_cookie(self) -> None:
         """Refuse strangers, and what another site had the browser send; this comes before `prepare`."""
         if self.settings["doorman"].admit(self) is None:

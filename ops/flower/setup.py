@@ -18,7 +18,6 @@ from ops.flower.pages import PAGES
 from ops.flower.shown import naming
 from ops.flower.task import PointerTask
 from ops.flower.template import Templates
-from worker.fairshare.flower import install
 
 STOCK_COLUMNS: Final = "name,uuid,state,received,runtime,worker"
 COLUMNS: Final = "name,organization,uuid,state,received,runtime,worker"
@@ -43,7 +42,6 @@ def configure(options: Any) -> None:
     _remember(options, settings)
     desk = open_desk(settings)
     _show(options, desk)
-    install()
     flower.urls.settings.update(
         doorman=doorman,
         desk=desk,

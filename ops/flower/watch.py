@@ -3,10 +3,10 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import redis
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from models.session import DATABASE_ERRORS
 from ops.directory import Directory
 from ops.lanes import Reading, Shares, TenantLine, read_lanes, tenant_lines
+from worker.fairshare.flower import describe
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,12 @@ class Watch:
             self._shares.popleft()
         self.sight = Sight(reading, tenant_lines(reading, shares), shares.over)
         return self.sight
+
+    async def queues(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """Answer Flower for the lanes *names* with what was seen last; nothing when Redis is away."""
+        sight = self.sight
+        lanes = {} if sight is None else sight.reading.lanes
+        return [describe(name, lanes[name].values()) for name in names if name in lanes]
 
     def _watch(self) -> None:
         while True:

@@ -8,7 +8,6 @@ from typing import Any
 import flower.views
 from kombu import Connection
 
-from worker.fairshare.queue import FairQueue
 from worker.fairshare.transport import ALIASES
 from worker.fairshare.view import TenantStats
 
@@ -33,17 +32,17 @@ class Lanes:
     def _describe(self, names: list[str]) -> list[dict[str, Any]]:
         with self._connection as connection:
             channel: Any = connection.channel()
-            return [describe(channel.lane(name)) for name in names]
+            return [describe(name, channel.lane(name).stats()) for name in names]
 
 
-def describe(lane: FairQueue) -> dict[str, Any]:
+def describe(lane: str, seen: Iterable[TenantStats]) -> dict[str, Any]:
     """Return what a lane has, in the words of Flower and, of its busiest tenants, in ours."""
     # A tenant that changes while it is read may come twice; the last reading counts.
-    known = {stats.tenant: stats for stats in lane.stats()}.values()
+    known = {stats.tenant: stats for stats in seen}.values()
     tenants = [stats for stats in known if any(_business(stats)[:2])]
     ready = sum(stats.waiting for stats in tenants)
     return {
-        "name": lane.lane,
+        "name": lane,
         "messages": ready + sum(stats.delayed + stats.set_aside for stats in tenants),
         "messages_ready": ready,
         "messages_unacknowledged": sum(stats.in_flight for stats in tenants),
