@@ -1,6 +1,6 @@
 """Every query that the application makes often goes through an index that begins with its tenant.
 
-With 40,000 rows a table; GENIUS_PLAN_ROWS=2000000 takes some minutes (docs/isolation.md tells the outcome).
+With 40,000 rows a table; GENIUS_PLAN_ROWS=2000000 asks with two million, which takes some minutes.
 """
 
 import os
