@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,9 @@ def _default(value: Any) -> str:
             return code(value.relative_to(ROOT))
         case bool():
             return code(str(value).lower())
-        case SecretStr() | None:
+        case SecretStr() | None | ():
             return ""
         case _ if value is PydanticUndefined:
             return "**required**"
         case _:
-            return code(value) if value else ""
+            return code(json.dumps(value) if isinstance(value, tuple) else value) if value else ""
