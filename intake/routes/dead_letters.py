@@ -22,6 +22,7 @@ from intake.views.dead_letter import (
 )
 from models.session import tenant_session
 from models.user import Permission
+from tasks.payloads import Text
 from worker.dead_letter import DeadLetterFilter, count_dead, requeue_dead
 
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["jobs"])
@@ -33,8 +34,8 @@ Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_JOBS))]
 
 
 def _wanted(
-    kind: str | None = None,
-    fingerprint: str | None = None,
+    kind: Text | None = None,
+    fingerprint: Text | None = None,
     since: Annotated[AwareDatetime | None, Query(description="Died at or after this moment.")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Died before this moment.")] = None,
 ) -> DeadLetterFilter:
@@ -50,8 +51,8 @@ class Selection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    kind: str | None = None
-    fingerprint: str | None = None
+    kind: Text | None = None
+    fingerprint: Text | None = None
     since: Annotated[AwareDatetime | None, Field(description="Died at or after this moment.")] = None
     until: Annotated[AwareDatetime | None, Field(description="Died before this moment.")] = None
     job_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=1_000)] | None = None

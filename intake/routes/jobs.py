@@ -30,6 +30,7 @@ from models.job import JobState
 from models.session import tenant_session
 from models.user import Permission
 from tasks.catalog import TENANT_CATALOG
+from tasks.payloads import Text
 from worker.submit import Submission, SubmittedJob, cancel, retry, submit
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -137,7 +138,7 @@ def jobs(  # noqa: PLR0913 - one parameter per filter
     caller: Viewer,
     *,
     state: JobState | None = None,
-    kind: Annotated[str | None, Query(json_schema_extra={"enum": sorted(TENANT_CATALOG)})] = None,
+    kind: Annotated[Text | None, Query(json_schema_extra={"enum": sorted(TENANT_CATALOG)})] = None,
     cursor: CursorParameter = None,
     limit: Limit = 50,
 ) -> Page[JobSummary]:

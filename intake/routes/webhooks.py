@@ -136,7 +136,7 @@ def remove_endpoint(request: Request, caller: Manager, endpoint_id: UUID) -> Non
 @router.post(
     "/webhooks/{endpoint_id}/test",
     status_code=202,
-    responses=READ_ONE,
+    responses=READ_ONE | problems(409),
     summary="Send a test; the answer is its delivery, which tells how it went",
 )
 def try_endpoint(request: Request, caller: Manager, endpoint_id: UUID) -> DeliveryDetail:
@@ -199,7 +199,7 @@ def remove_recipient(request: Request, caller: Manager, recipient_id: UUID) -> N
 @router.post(
     "/alert-recipients/{recipient_id}/test",
     status_code=202,
-    responses=READ_ONE,
+    responses=READ_ONE | problems(409),
     summary="Send a test; the answer is its delivery, which tells how it went",
 )
 def try_recipient(request: Request, caller: Manager, recipient_id: UUID) -> DeliveryDetail:
