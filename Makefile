@@ -26,7 +26,7 @@ up: $(INSTALLED) ## Start the whole system and stay until Ctrl-C
 
 test: $(INSTALLED) ## Run the tests on real servers (TESTS=path picks some)
 	@mkdir -p "$(PYTEST_DEBUG_TEMPROOT)"
-	$(BIN)/pytest -n 2 -o cache_dir="$(CACHE)/pytest" $(TESTS)
+	$(BIN)/pytest -n 3 --dist worksteal -o cache_dir="$(CACHE)/pytest" $(TESTS)
 
 check: $(INSTALLED) ## Check format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -247,16 +247,16 @@ class Settings(BaseSettings):
     mail_from: str = "Marketing Genius <alerts@localhost>"
 
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
-    """A worker serves Prometheus metrics on it, for all its pool; 0 takes a free one and logs it; none by default."""
+    """A worker serves metrics of its whole pool here; 0 takes a free port and logs it; none by default."""
 
     metrics_address: str = "127.0.0.1"
     """Where a worker serves them."""
 
     metrics_token: LongSecret | None = None
-    """Whoever asks the intake for metrics shows it as a bearer token. Without it no tenant is named in any."""
+    """Whoever asks the intake for metrics shows it as a bearer token. Without it none names a tenant."""
 
     metrics_tenants: int = Field(default=10, ge=0, le=100)
-    """Of each lane so many tenants are named in metrics: those that wait longest, and those that used most."""
+    """So many tenants of each lane are named in metrics: who waits longest, and who used most."""
 
     traces_url: str | None = None
     """OTLP/HTTP address of a collector, as http://collector:4318/v1/traces; without it nothing is traced."""
@@ -265,7 +265,7 @@ class Settings(BaseSettings):
     """Share of requests whose jobs are traced."""
 
     traces_from_callers: bool = False
-    """Go on with the trace that a request names: for callers who may decide what is traced, such as a gateway."""
+    """Go on with the trace that a request names: where callers, such as a gateway, may decide that."""
 
     flower_users: Annotated[Mapping[str, FlowerUser], BeforeValidator(_parsed)] = Field(default_factory=dict)
     """Who may see Flower, as JSON: {"ada": {"password": ..., "role": "operator"}}."""

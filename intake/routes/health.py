@@ -14,8 +14,8 @@ from sqlalchemy import text
 from starlette.responses import Response
 
 from intake.errors import DATABASE_AWAY
-from intake.openapi import problems
 from intake.metrics import state_registry
+from intake.openapi import problems
 from intake.problem import ProblemError, UnauthenticatedError
 
 router = APIRouter(tags=["health"])

@@ -39,37 +39,58 @@ BEGIN
     RETURN pseudonym;
 END $$;
 
--- Appends entries to the bound tenant's chain; arrays run in parallel. The lock on its head puts concurrent writers in
--- order, and the head is written once: an import of thousands of leads is one statement.
+-- What a transaction did, until it commits. Chaining takes a lock on the end of the organization's chain: taken with the
+-- first change it would hold up every other writer until the slowest transaction ends, and two could wait for each other.
+-- A row is gone with the transaction that wrote it, so that nobody else ever sees one and none needs to survive a crash.
+CREATE UNLOGGED TABLE app.audit_queue (
+    id uuid PRIMARY KEY DEFAULT app.uuid7(),
+    organization_id uuid NOT NULL,
+    occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    origin text NOT NULL,
+    action text NOT NULL,
+    actor text DEFAULT nullif(current_setting('app.actor', true), ''),
+    request_id text DEFAULT nullif(current_setting('app.request_id', true), ''),
+    subjects text[] NOT NULL,
+    plain jsonb[] NOT NULL,
+    beside jsonb[] NOT NULL
+);
+
+-- Has entries appended to the bound tenant's chain when the transaction commits; arrays run in parallel.
 CREATE FUNCTION app.append_audits(origin text, action text, subjects text[], plain jsonb[], beside jsonb[])
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO app.audit_queue (organization_id, origin, action, subjects, plain, beside)
+    SELECT app.sealed_tenant(), origin, action, subjects, plain, beside WHERE cardinality(subjects) > 0
+$$;
+
+-- Appends what one statement did, at the end of its transaction. The lock on the head puts concurrent writers in order,
+-- and the head is written once: an import of thousands of leads is one statement.
+CREATE FUNCTION app.chain_audits() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry public.audit_log;
     apart public.audit_details;
 BEGIN
-    IF coalesce(cardinality(subjects), 0) = 0 THEN
-        RETURN;
-    END IF;
-    entry.organization_id := app.sealed_tenant();
+    DELETE FROM app.audit_queue WHERE id = NEW.id;
+    entry.organization_id := NEW.organization_id;
+    entry.occurred_at := NEW.occurred_at;
+    entry.origin := NEW.origin;
+    entry.action := NEW.action;
+    entry.actor := app.audit_name(NEW.actor);
+    apart.organization_id := NEW.organization_id;
+    apart.request_id := NEW.request_id;
+
     INSERT INTO public.audit_heads AS head (organization_id, position, hash)
     VALUES (entry.organization_id, 0, decode(repeat('00', 32), 'hex'))
     ON CONFLICT (organization_id) DO UPDATE SET position = head.position
     RETURNING head.position, head.hash INTO entry.position, entry.hash;
-
-    entry.origin := append_audits.origin;
-    entry.action := append_audits.action;
-    entry.actor := app.audit_name(nullif(current_setting('app.actor', true), ''));
-    apart.organization_id := entry.organization_id;
-    apart.request_id := nullif(current_setting('app.request_id', true), '');
-    FOR place IN 1 .. cardinality(subjects) LOOP
+    FOR place IN 1 .. cardinality(NEW.subjects) LOOP
         entry.id := app.uuid7();
         entry.position := entry.position + 1;
-        entry.occurred_at := clock_timestamp();
-        entry.subject := subjects[place];
-        entry.detail := coalesce(plain[place], '{}');
+        entry.subject := NEW.subjects[place];
+        entry.detail := coalesce(NEW.plain[place], '{}');
         apart.id := entry.id;
         apart.salt := app.salt();
-        apart.detail := coalesce(beside[place], '{}');
+        apart.detail := coalesce(NEW.beside[place], '{}');
         entry.digest := app.digest_beside(apart);
         entry.previous_hash := entry.hash;
         entry.hash := app.audit_digest(entry);
@@ -78,7 +99,10 @@ BEGIN
     END LOOP;
     UPDATE public.audit_heads SET position = entry.position, hash = entry.hash
     WHERE organization_id = entry.organization_id;
+    RETURN NULL;
 END $$;
+CREATE CONSTRAINT TRIGGER chain AFTER INSERT ON app.audit_queue DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION app.chain_audits();
 
 CREATE OR REPLACE FUNCTION app.append_audit(origin text, action text, subject text, detail jsonb) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -193,8 +217,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE link.broken
 $$;
 
-REVOKE ALL ON FUNCTION app.salt, app.digest_beside, app.audit_name, app.append_audits, app.audit_difference,
-    app.audit_rows, app.audited FROM PUBLIC, genius_app, genius_relay;
+REVOKE ALL ON FUNCTION app.salt, app.digest_beside, app.audit_name, app.append_audits, app.chain_audits,
+    app.audit_difference, app.audit_rows, app.audited FROM PUBLIC, genius_app, genius_relay;
 GRANT EXECUTE ON FUNCTION app.digest_beside TO genius_app;
 
 SELECT app.protect('public.audit_log', ARRAY['select']);

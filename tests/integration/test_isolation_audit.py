@@ -42,6 +42,8 @@ def test_changes_of_audited_tables_are_recorded_by_the_database(site: Site) -> N
         session.execute(update(User).values(role="admin", name="Ann"))
         session.execute(update(User).values(email_norm="not an audited column"))
         session.execute(update(User).values(role="admin"))  # nothing changes
+        assert session.execute(audit_entries().where(AuditEntry.action == "users.update")).all() == []
+    with tenant_session(site.database, site.mine) as session:  # an entry is made at the commit
         [entry] = session.execute(audit_entries().where(AuditEntry.action == "users.update"))
 
     assert entry.detail == {"role": ["member", "admin"], "name": [None, "Ann"]}
@@ -60,6 +62,7 @@ def test_what_the_chain_holds_names_no_person(site: Site) -> None:
 def test_the_application_may_add_entries_marked_as_its_own_and_nothing_else(site: Site) -> None:
     with tenant_session(site.database, site.mine, actor="ann") as session:
         session.execute(text("SELECT app.audit('leads.export', '42', '{\"rows\": 3}')"))
+    with tenant_session(site.database, site.mine) as session:
         [entry] = session.execute(audit_entries().where(AuditEntry.action == "leads.export"))
     assert (entry.origin, entry.actor, entry.subject) == ("application", "ann", "42")
     assert entry.detail == {"rows": 3}
@@ -137,3 +140,13 @@ def test_tampering_by_whoever_may_is_shown(site: Site, tampering: str, position:
 
     with site.raw() as connection:
         assert first_broken(site, connection) == (position if position > 0 else length + 1 + position)
+
+
+def test_a_long_transaction_holds_up_nobody_elses_audited_change(site: Site) -> None:
+    with site.raw(bound_to=site.mine) as slow, site.raw(bound_to=site.mine) as quick:
+        slow.execute("UPDATE campaigns SET name = name || '!'")
+        quick.execute("SET LOCAL lock_timeout = '2s'")
+        quick.execute("UPDATE users SET name = 'Bea'")
+        quick.commit()
+        slow.commit()
+    assert actions(site)[-2:] == ["users.update", "campaigns.update"]
