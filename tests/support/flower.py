@@ -21,6 +21,7 @@ class Flower:
     """``celery -A worker.app flower`` on a free port."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], *options: str) -> None:
+        self.directory, self.environment = directory, environment
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         command = [
