@@ -126,7 +126,7 @@ def test_a_kill_leaves_no_process_and_a_restart_finds_everything(tmp_path: Path)
         made = genius("org", "create", "--name", "Kept", "--plan", "starter", environment=before)
         assert len(processes_of(tmp_path)) > 5
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
-    wait_until(lambda: not processes_of(tmp_path), 20, message="everything ended with its parent")
+    wait_until(lambda: not processes_of(tmp_path), 60, message="everything ended with its parent")
 
     with Up(tmp_path, "--port", str(free_port())) as second:
         second.addresses()

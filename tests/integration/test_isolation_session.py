@@ -163,6 +163,7 @@ def test_the_audit_log_names_the_actor_of_the_session(site: Site) -> None:
         session.execute(update(Organization).values(status="suspended"))
     with tenant_session(site.database, site.mine) as session:
         session.execute(update(Organization).values(status="active"))
+    with tenant_session(site.database, site.mine) as session:
         entries = session.execute(audit_entries().order_by(AuditEntry.position.desc()).limit(2)).all()
 
     assert [(entry.actor, entry.detail["status"]) for entry in entries] == [

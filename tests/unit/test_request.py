@@ -14,7 +14,7 @@ SIGNATURE = "5e" * 32
 def test_a_task_is_described_without_the_signature_of_its_pointer() -> None:
     app = Celery("test", set_as_current=False)
 
-    @app.task(name="leads.score")
+    @app.task(name="leads.score", shared=False)
     def score(*pointer: object) -> None: ...
 
     arguments = ["organization", "job", 0, 1, SIGNATURE]

@@ -221,7 +221,7 @@ def anywhere(store: MediaStore, _organization_id: UUID, key: str) -> Path:
     return store.folder / key
 
 
-@pytest.mark.parametrize("key", ["../../../../../../../../etc/passwd", "/etc/passwd"])
+@pytest.mark.parametrize("key", ["../" * 40 + "etc/passwd", "/etc/passwd"], ids=["climbing", "absolute"])
 def test_a_path_leads_out_of_the_folder_of_media_nowhere(
     world: World, patch: pytest.MonkeyPatch, key: str
 ) -> None:

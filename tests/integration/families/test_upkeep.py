@@ -54,6 +54,7 @@ def test_old_keys_are_removed_and_young_ones_kept(
         "analytics_event_keys": 1,
         "worker_seconds": 0,
         "expired_holds": 0,
+        "exports": 0,
     }
     for owner, left in ((tenant, {"young"}), (neighbour, {"young", "old"})):
         with tenant_session(database, owner.organization_id) as session:
