@@ -69,6 +69,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry public.audit_log;
     apart public.audit_details;
+    item record;
 BEGIN
     DELETE FROM app.audit_queue WHERE id = NEW.id;
     entry.organization_id := NEW.organization_id;
@@ -83,14 +84,15 @@ BEGIN
     VALUES (entry.organization_id, 0, decode(repeat('00', 32), 'hex'))
     ON CONFLICT (organization_id) DO UPDATE SET position = head.position
     RETURNING head.position, head.hash INTO entry.position, entry.hash;
-    FOR place IN 1 .. cardinality(NEW.subjects) LOOP
+    -- Not by subscripts: each would read the array from its beginning.
+    FOR item IN SELECT * FROM unnest(NEW.subjects, NEW.plain, NEW.beside) AS item(subject, plain, beside) LOOP
         entry.id := app.uuid7();
         entry.position := entry.position + 1;
-        entry.subject := NEW.subjects[place];
-        entry.detail := coalesce(NEW.plain[place], '{}');
+        entry.subject := item.subject;
+        entry.detail := coalesce(item.plain, '{}');
         apart.id := entry.id;
         apart.salt := app.salt();
-        apart.detail := coalesce(NEW.beside[place], '{}');
+        apart.detail := coalesce(item.beside, '{}');
         entry.digest := app.digest_beside(apart);
         entry.previous_hash := entry.hash;
         entry.hash := app.audit_digest(entry);
