@@ -26,6 +26,7 @@ from rich.table import Table
 from sqlalchemy import func, select, text
 from uuid_utils.compat import uuid7
 
+from config.logging import configure_logging
 from config.settings import get_settings
 from models.lead import Lead
 from models.organization import Organization, Tenant, load_tenant
@@ -79,9 +80,10 @@ def site() -> Iterator[tuple[Database, Publisher, Tenant]]:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         with Stack(Path(directory) / "stack", environ=environment) as stack:
-            os.environ.update(stack.environment())
+            os.environ.update(stack.environment() | {"GENIUS_LOG_LEVEL": "WARNING"})
             get_settings.cache_clear()
-            settings = settings_from(stack.environment())
+            settings = settings_from(os.environ)
+            configure_logging(settings)
             upgrade(settings)
             database = open_database(settings)
             tenant_id = uuid7()
