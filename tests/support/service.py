@@ -30,7 +30,7 @@ class Services:
     ) -> None:
         self._checkout = checkout
         self._directory = directory
-        self._environment = {**os.environ, **environment}
+        self.environment = {**os.environ, **environment}
         self._exits = exits
         self.started: list[ChildProcess] = []
 
@@ -80,7 +80,7 @@ class Services:
             name,
             command,
             log=self._directory / f"{name}.log",
-            environment={**self._environment, **environment},
+            environment={**self.environment, **environment},
             directory=self._checkout,
         )
         child.start()
