@@ -25,6 +25,7 @@ from psycopg.types.json import Jsonb
 from redis.connection import AbstractConnection
 
 from tests.chaos.arm import STOPPED_S, Mode, Moment, laid, take
+from worker import gather
 from worker.fairshare.qos import QoS
 from worker.fairshare.script import load
 
@@ -247,6 +248,9 @@ def run(folder: Path, module: str, arguments: tuple[str, ...]) -> None:
     faults = Faults(folder)
     for wrap in (wrap_postgres, wrap_redis, wrap_http):
         wrap(faults)
+    gather.MOST_IN_A_GROUP = (
+        1  # so that each fault meets the job it was laid for: a broken group runs one by one
+    )
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

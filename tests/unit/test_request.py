@@ -14,11 +14,11 @@ SIGNATURE = "5e" * 32
 def test_a_task_is_described_without_the_signature_of_its_pointer() -> None:
     app = Celery("test", set_as_current=False)
 
-    @app.task(name="leads.score", shared=False)
+    @app.task(name="test.described", shared=False)
     def score(*pointer: object) -> None: ...
 
     arguments = ["organization", "job", 0, 1, SIGNATURE]
-    headers = {"id": "job:0", "task": "leads.score", "argsrepr": repr(arguments[:-1]), "kwargsrepr": "{}"}
+    headers = {"id": "job:0", "task": "test.described", "argsrepr": repr(arguments[:-1]), "kwargsrepr": "{}"}
     message: Any = Message(
         body=orjson.dumps([arguments, {}, {}]).decode(),
         headers=headers,
@@ -27,7 +27,7 @@ def test_a_task_is_described_without_the_signature_of_its_pointer() -> None:
         delivery_info={},
         properties={},
     )
-    request: Any = CountedRequest(message, app=app, task=app.tasks["leads.score"])
+    request: Any = CountedRequest(message, app=app, task=app.tasks["test.described"])
     for safe in (False, True):
         described = str(request.info(safe=safe))
         assert "organization" in described

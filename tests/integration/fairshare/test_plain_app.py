@@ -49,13 +49,17 @@ def test_remote_control_reaches_the_worker(app: PlainApp) -> None:
     assert [queue["name"] for queue in inspect.active_queues()[node]] == ["celery"]
     assert f"{MODULE}.add" in inspect.registered()[node]
     app.app.control.add_consumer("extra", destination=[node], reply=True, timeout=5, limit=1)
-    assert {queue["name"] for queue in inspect.active_queues()[node]} == {"celery", "extra"}
+    wait_until(lambda: queues_of(inspect, node) == {"celery", "extra"})  # it replies before it does it
     assert app.send("add", 1, 2, queue="extra").get(timeout=10) == 3
     app.app.control.cancel_consumer("extra", destination=[node], reply=True, timeout=5, limit=1)
-    assert [queue["name"] for queue in inspect.active_queues()[node]] == ["celery"]
+    wait_until(lambda: queues_of(inspect, node) == {"celery"})
     assert inspect.conf()[node]["broker_url"].startswith("fair://")
     app.app.control.shutdown(destination=[node])
     assert worker.process.wait(15) == 0
+
+
+def queues_of(inspect: Inspect, node: str) -> set[str]:
+    return {queue["name"] for queue in (inspect.active_queues() or {}).get(node, [])}
 
 
 def test_events_are_seen(app: PlainApp) -> None:
