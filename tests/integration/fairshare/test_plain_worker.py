@@ -45,12 +45,12 @@ def test_a_worker_stops_warmly_and_finishes_what_runs(plain_app: PlainApp, pool:
 def test_what_ran_when_a_worker_was_stopped_cold_runs_elsewhere(plain_app: PlainApp) -> None:
     stopped = plain_app.worker("prefork", 2, PLAIN_LEASE_MS="1000")
     for i in range(6):
-        plain_app.take_effect(f"a/{i}", 5.0)
+        plain_app.take_effect(f"a/{i}", 10.0)
     wait_until(lambda: len(plain_app.began()) == 2)
     stopped.stop_cold()
     assert plain_app.done() == []
     plain_app.worker("threads", 6, PLAIN_LEASE_MS="1000")
-    wait_until(lambda: sorted(plain_app.done()) == [f"a/{i}" for i in range(6)])
+    wait_until(lambda: sorted(plain_app.done()) == [f"a/{i}" for i in range(6)], 40)
     assert len(plain_app.began()) <= 6 + 2
     wait_until(lambda: plain_app.left() == 0)
 

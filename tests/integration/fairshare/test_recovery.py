@@ -77,7 +77,7 @@ def test_a_redis_killed_and_restarted_loses_no_job_and_runs_none_twice(
     own_server: EmbeddedRedis, tmp_path: Path, pool: str
 ) -> None:
     with PlainApp(own_server, tmp_path) as app:
-        app.worker(pool, 2)
+        app.worker(pool, 2, PLAIN_LEASE_MS="10000")  # longer than it takes to restart, on a busy machine too
         for i in range(30):
             app.work(f"a/{i}", 0.1)
         wait_until(lambda: len(app.done()) >= 4, 20)
