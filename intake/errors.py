@@ -26,16 +26,15 @@ from intake.problem import (
 )
 from intake.validation import refuse
 from models.quota import LimitReachedError
-from worker.submit import (
+from worker.refusal import (
     BacklogFullError,
     FeatureNotInPlanError,
     IdempotencyConflictError,
-    JobNotFoundError,
-    JobStateError,
     LimitExceededError,
     OrganizationInactiveError,
     PredecessorError,
 )
+from worker.submit import JobNotFoundError, JobStateError
 
 DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError)
 """Postgres away, out of connections or too slow."""

@@ -15,7 +15,7 @@ from intake.views.branding import BrandingView
 from models.session import Database, TenantSession, tenant_session
 from models.setting import Setting
 from tasks.branding import FEATURE, SETTING, Branding
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 Look = dict[str, Any]
 

@@ -23,15 +23,8 @@ from tasks.social_posting.account import describe
 from tasks.social_posting.content import Content, problems
 from tasks.social_posting.media import UnknownMediumError, attach, opened
 from tasks.social_posting.registry import platform_of
-from worker.submit import (
-    JobNotFoundError,
-    JobStateError,
-    Submission,
-    SubmitError,
-    SubmittedJob,
-    cancel,
-    submit,
-)
+from worker.refusal import SubmitError
+from worker.submit import JobNotFoundError, JobStateError, Submission, SubmittedJob, cancel, submit
 
 ALIKE_WITHIN = timedelta(hours=24)
 CLOSE = timedelta(hours=1)

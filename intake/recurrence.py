@@ -18,8 +18,8 @@ from models.user import Permission
 from tasks.catalog import TENANT_CATALOG
 from worker.fire import timing_of
 from worker.job import JobKind
+from worker.refusal import FeatureNotInPlanError
 from worker.schedule import LONGEST_CRON, Timing, TimingError
-from worker.submit import FeatureNotInPlanError
 
 MOST_BACKFILLED = 100
 """Runs of one backfill."""

@@ -14,7 +14,8 @@ from models.job import DeadLetter
 from models.organization import Tenant
 from models.session import Database, call, tenant_session
 from worker.publish import Publisher, get_publisher, publish_recorded
-from worker.submit import LimitExceededError, quota_now, revived, translated
+from worker.refusal import LimitExceededError, translated
+from worker.submit import quota_now, revived
 
 BATCH = 500
 """Jobs of one transaction: all of them are requeued or none."""

@@ -10,14 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from models.organization import Tenant
-from worker.submit import (
-    FeatureNotInPlanError,
-    Submission,
-    SubmittedJob,
-    recorded_job,
-    recording,
-    translated,
-)
+from worker.refusal import FeatureNotInPlanError, translated
+from worker.submit import Submission, SubmittedJob, recorded_job, recording
 
 TENANT = text("SELECT * FROM app.find_tenant(NULL)")
 SUBMIT = text("""

@@ -23,8 +23,9 @@ from models.schedule import RunReason, RunState, RunTrigger, Schedule, ScheduleR
 from models.session import Database, RelayDatabase, call, relay_session, tenant_session
 from worker.job import KINDS, JobKind, Lane
 from worker.publish import Publisher, Waiting, publish_recorded
+from worker.refusal import FeatureNotInPlanError, translated
 from worker.schedule import Due, DueRun, Timing, TimingError, due_runs, jittered
-from worker.submit import FeatureNotInPlanError, quota_now, tell, translated
+from worker.submit import quota_now, tell
 from worker.tracing import originate
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from intake.resource.etag import require_match
 from intake.resource.query import ListQuery
 from intake.views.base import View
 from models.session import TenantSession, tenant_session
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 EVERYTHING = {"include_deleted": True, "synchronize_session": False}
 

@@ -23,7 +23,7 @@ from models.user import Permission
 from tasks.analytics_amending import erase_visitors
 from tasks.analytics_query import ADVANCED, QueryTooLargeError, answer, needs_advanced
 from tasks.payloads import AnalyticsQuery
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
 

@@ -23,7 +23,7 @@ from models.user import Permission
 from tasks.analytics_calendar import Span
 from tasks.analytics_counting import raw_from
 from tasks.analytics_query import ADVANCED, BASIC_SPAN, LONGEST_SPAN
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
 

@@ -18,7 +18,7 @@ from intake.views.organization import FeatureView
 from models.organization import Organization
 from models.session import tenant_session
 from models.user import Permission
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 from worker.terms import Change, change_organization, override
 
 router = APIRouter(prefix="/api/v1/features", tags=["features"])

@@ -35,7 +35,7 @@ from models.setting import MODEL_EXCLUDED, Setting
 from models.user import Permission
 from tasks.catalog import TRAIN_MODEL
 from tasks.scoring_rules import DEFAULT_VERSION, Rules
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 router = APIRouter(prefix="/api/v1/scoring", tags=["scoring"])
 

@@ -26,7 +26,8 @@ from ops.configuration import database_in_force, settings_in_force
 from ops.error import OperatorError
 from ops.job_view import JobSight, cancel_as, describe_error, find_owner, look_at_job, retry_as
 from worker.publish import Publisher
-from worker.submit import JobNotFoundError, JobStateError, LimitExceededError
+from worker.refusal import LimitExceededError
+from worker.submit import JobNotFoundError, JobStateError
 
 COLUMNS = ("id", "kind", "state", "attempt", "created_at", "started_at", "finished_at", "error")
 STYLES = {JobState.SUCCEEDED: "green", JobState.DEAD: "red", JobState.RUNNING: "cyan"}

@@ -12,7 +12,7 @@ from tasks.catalog import QUERY_ANALYTICS
 from tasks.payloads import AnalyticsQuery
 from worker.context import Completion, DatabaseJob, PermanentJobError
 from worker.job import runs
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 _RESULT: TypeAdapter[Any] = TypeAdapter(Answer)
 

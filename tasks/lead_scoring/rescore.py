@@ -15,7 +15,8 @@ from tasks.scoring_payloads import RescoreLeads
 from worker.context import Completion, DatabaseJob, PermanentJobError
 from worker.fan_out import submit_within
 from worker.job import runs
-from worker.submit import LimitExceededError, Submission
+from worker.refusal import LimitExceededError
+from worker.submit import Submission
 
 
 @runs(RESCORE_LEADS)

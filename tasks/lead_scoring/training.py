@@ -23,7 +23,7 @@ from tasks.lead_scoring.prediction.train import Labelled, NotTrainedError, train
 from tasks.payloads import TrainModel
 from worker.context import Completion, OutsideJob, PermanentJobError
 from worker.job import runs
-from worker.submit import FeatureNotInPlanError
+from worker.refusal import FeatureNotInPlanError
 
 MOST_LEADS = 20_000
 """A model learns from so many of the newest leads of known outcome at most."""

@@ -11,7 +11,8 @@ from tasks.catalog import FETCH_METRICS
 from tasks.payloads import FetchMetrics
 from tasks.social_posting.post import Post
 from worker.context import OutsideJob
-from worker.submit import Submission, SubmitError, submit
+from worker.refusal import SubmitError
+from worker.submit import Submission, submit
 
 log = structlog.get_logger(__name__)
 

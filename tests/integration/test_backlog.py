@@ -16,7 +16,8 @@ from tests.support import outcome
 from worker.fairshare.queue import FairQueue, Finish
 from worker.fairshare.standing import standings
 from worker.publish import Publisher
-from worker.submit import BacklogFullError, Submission, submit
+from worker.refusal import BacklogFullError
+from worker.submit import Submission, submit
 
 LIMIT = 10
 

@@ -16,7 +16,8 @@ from models.session import Database, call, tenant_session
 from tests.integration.endings.steps import Endings, leave
 from tests.support import outcome
 from worker.dead_letter import BATCH, DeadLetterFilter, count_dead, requeue_dead
-from worker.submit import LimitExceededError, quota_now
+from worker.refusal import LimitExceededError
+from worker.submit import quota_now
 
 Run = Callable[..., None]
 ALL = DeadLetterFilter()

@@ -16,8 +16,9 @@ from models.session import Database, RelayDatabase, call, tenant_session
 from tests.integration.endings.steps import SOON, Endings, leave
 from tests.support import outcome
 from worker.publish import Publisher
+from worker.refusal import PredecessorError
 from worker.relay import run_pass
-from worker.submit import PredecessorError, cancel, retry, submit
+from worker.submit import cancel, retry, submit
 
 Run = Callable[..., None]
 

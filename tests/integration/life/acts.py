@@ -18,11 +18,7 @@ from worker.execution import execute
 from worker.fairshare.queue import FairQueue, Reserved
 from worker.pointer import make_pointer
 from worker.publish import Publisher
-from worker.submit import (
-    Submission,
-    SubmittedJob,
-    submit,
-)
+from worker.submit import Submission, SubmittedJob, submit
 
 LEASE = timedelta(seconds=60)
 """The default of the settings."""

@@ -23,9 +23,7 @@ from worker.lease import get_lease_keeper
 from worker.pointer import make_pointer
 from worker.publish import Publisher
 from worker.relay import run_pass
-from worker.submit import (
-    retry,
-)
+from worker.submit import retry
 
 
 def test_an_attempt_leaves_its_effects_and_its_completion_together(

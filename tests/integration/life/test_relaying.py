@@ -15,10 +15,7 @@ from tests.support.kinds import LEAVE_CAMPAIGN, Leave
 from worker.fairshare.queue import FairQueue
 from worker.publish import Publisher
 from worker.relay import REBUILD_EVERY_S, Pass, run_pass
-from worker.submit import (
-    Submission,
-    submit,
-)
+from worker.submit import Submission, submit
 
 
 def test_a_waiting_job_without_a_message_gets_one_in_time(

@@ -22,16 +22,9 @@ from tests.support import outcome
 from tests.support.kinds import LEAVE_CAMPAIGN, Leave
 from worker.lease import get_lease_keeper
 from worker.publish import Publisher
+from worker.refusal import IdempotencyConflictError, LimitExceededError, OrganizationInactiveError
 from worker.relay import run_pass
-from worker.submit import (
-    IdempotencyConflictError,
-    JobStateError,
-    LimitExceededError,
-    OrganizationInactiveError,
-    Submission,
-    cancel,
-    submit,
-)
+from worker.submit import JobStateError, Submission, cancel, submit
 
 
 def test_a_submitted_job_is_recorded_published_and_off_the_outbox(

@@ -22,9 +22,10 @@ from worker.ending import Ending
 from worker.execution import execute
 from worker.pointer import make_pointer
 from worker.publish import Publisher
+from worker.refusal import WrongRegionError
 from worker.region import region_of
 from worker.relay import publish_outbox, rebuild_if_lost
-from worker.submit import Submission, WrongRegionError, submit
+from worker.submit import Submission, submit
 
 
 @pytest.fixture

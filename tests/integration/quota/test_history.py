@@ -17,7 +17,8 @@ from models.session import Database, call, call_for_each, tenant_session
 from tasks.catalog import SCORE_LEADS
 from tasks.payloads import ScoreLeads
 from tests.integration.quota.conftest import Books, Ledgers, change
-from worker.submit import LimitExceededError, Submission, record
+from worker.refusal import LimitExceededError
+from worker.submit import Submission, record
 
 METER = "leads_scored_month"
 VERBS = ("reserve", "lapsing", "record", "submit", "commit", "release", "complete", "cancel", "sweep", "plan")

@@ -19,7 +19,8 @@ from tasks.payloads import AccountQuota, PublishPost
 from tests.integration.quota.conftest import METER, Books, Ledgers
 from tests.integration.quota.holder import HOLDS
 from tests.support.wait import wait_until
-from worker.submit import LimitExceededError, Submission, record
+from worker.refusal import LimitExceededError
+from worker.submit import Submission, record
 
 Limited = Callable[..., Tenant]
 CLIENTS = 16

@@ -22,7 +22,8 @@ from tasks.quota_accounting.worker_time import Charged, book, read_charges
 from tests.integration.quota.conftest import Books, Ledgers, change
 from worker.fairshare.queue import Entry, FairQueue, Finish
 from worker.publish import GENERATION_KEY, Publisher
-from worker.submit import LimitExceededError, Submission, record
+from worker.refusal import LimitExceededError
+from worker.submit import Submission, record
 
 Limited = Callable[..., Tenant]
 
