@@ -55,9 +55,11 @@ CREATE UNLOGGED TABLE app.audit_queue (
     beside jsonb[] NOT NULL
 );
 
--- Has entries appended to the bound tenant's chain when the transaction commits; arrays run in parallel.
+-- Has entries appended to the bound tenant's chain when the transaction commits; arrays run in parallel. Until then it
+-- shares a lock with other writers that only app.forget_audit waits for: it forgets what they are about to write, too.
 CREATE FUNCTION app.append_audits(origin text, action text, subjects text[], plain jsonb[], beside jsonb[])
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT FROM public.audit_heads WHERE organization_id = app.sealed_tenant() FOR KEY SHARE;
     INSERT INTO app.audit_queue (organization_id, origin, action, subjects, plain, beside)
     SELECT app.sealed_tenant(), origin, action, subjects, plain, beside WHERE cardinality(subjects) > 0
 $$;

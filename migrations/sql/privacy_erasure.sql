@@ -182,7 +182,7 @@ DECLARE
     names text[];
     places bigint[];
 BEGIN
-    -- The head's lock first, as whoever appends: afterwards nobody writes about the person under the old pseudonym.
+    -- Whoever is about to append holds the head: afterwards nobody writes about the person under the old pseudonym.
     PERFORM FROM public.audit_heads WHERE organization_id = tenant FOR UPDATE;
     WITH gone AS (
         DELETE FROM public.audit_names AS called

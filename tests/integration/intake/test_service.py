@@ -135,7 +135,7 @@ def test_a_log_line_names_the_organization_and_no_secret(
         "payload": {"account_id": str(acme.organization_id), "text": "hush"},
     }
     client.post("/api/v1/jobs?note=hush", json=body, headers=as_acme | {"X-Request-ID": "seen-1"})
-    wait_until(lambda: '"seen-1"' in log.getvalue())
+    wait_until(lambda: '"event": "request"' in log.getvalue())
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     lines = [line for line in lines if line["logger"] != "httpx"]  # this test's own client
     written = json.dumps(lines)
