@@ -148,7 +148,8 @@ def test_a_long_transaction_holds_up_nobody_elses_audited_change(site: Site) -> 
         quick.execute("SET LOCAL lock_timeout = '2s'")
         quick.execute("UPDATE users SET name = 'Bea'")
         quick.commit()
+        # As app.forget_audit, which waits.
         with site.superuser() as erasing, pytest.raises(psycopg.errors.LockNotAvailable):
-            erasing.execute("SELECT FROM public.audit_heads FOR UPDATE NOWAIT")  # as app.forget_audit, which waits
+            erasing.execute("SELECT FROM public.audit_heads FOR UPDATE NOWAIT")
         slow.commit()
     assert actions(site)[-2:] == ["users.update", "campaigns.update"]
