@@ -82,7 +82,7 @@ def contest(
     """Drain each system in turn, over rounds; return the medians."""
     redis_url = str(settings.redis_url)
     contestants: dict[str, tuple[Make, str, int, int]] = {
-        LIFE: (lambda: LifeSystem(redis_url, settings, tenants=tenants), "threads", 64, 2),
+        LIFE: (lambda: LifeSystem(redis_url, settings, tenants=tenants), "threads", 256, 2),
         "celery": (lambda: CelerySystem(ONE_QUEUE, redis_url), "threads", 4, 2),
         "dramatiq": (lambda: DramatiqSystem(redis_url), "prefork", 8, 1),
         "procrastinate": (lambda: ProcrastinateSystem(redis_url), "", 16, 1),

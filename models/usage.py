@@ -74,12 +74,10 @@ class UsageRecord(Base):
     """One use of a meter; append-only, at most one per source, mostly a job, and meter."""
 
     __tablename__ = "usage_ledger"
-    __table_args__ = (UniqueConstraint("organization_id", "job_id", "meter"),)
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    job_id: Mapped[UUID]
-    meter: Mapped[str]
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    meter: Mapped[str] = mapped_column(primary_key=True)
     period_start: Mapped[datetime]
     quantity: Mapped[int]
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -17,6 +17,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
+    queued constant uuid := app.uuid7(); -- of the events; jobs share them, within a job they differ
+    running constant uuid := app.uuid7();
     own_seal text;
     tenant uuid;
     refused record;
@@ -53,12 +55,13 @@ BEGIN
             SELECT tenant, claimed.id, claimed.attempt, claim_jobs.worker, clock_timestamp() + lease FROM claimed
         ), told AS (
             INSERT INTO public.job_events (organization_id, job_id, id, at, attempt, state, detail)
-            SELECT tenant, claimed.id, app.uuid7(), event.*
+            SELECT tenant, claimed.id, event.*
             FROM claimed
             CROSS JOIN LATERAL (VALUES
-                (claimed.run_at, claimed.attempt - 1, 'queued', NULL),
-                (clock_timestamp(), claimed.attempt, 'running', jsonb_build_object('worker', claim_jobs.worker))
-            ) AS event(at, attempt, state, detail)
+                (queued, claimed.run_at, claimed.attempt - 1, 'queued', NULL),
+                (running, clock_timestamp(), claimed.attempt, 'running',
+                    jsonb_build_object('worker', claim_jobs.worker))
+            ) AS event(id, at, attempt, state, detail)
             WHERE event.state = 'running' OR claimed.was = 'scheduled'
         ), unboxed AS (
             DELETE FROM public.outbox AS box USING claimed
@@ -139,27 +142,26 @@ END $$;
 -- lease of one was lost, and the caller rolls back. Arrays run in parallel, one element a job.
 CREATE FUNCTION app.complete_jobs(
     seal text, jobs uuid[], held_attempts integer[], outcomes jsonb[], quantities bigint[]
-) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     tenant uuid := app.bind(seal);
+    ended constant uuid := app.uuid7();
     finished uuid[];
     meters text[];
     used bigint[];
 BEGIN
     WITH done AS (
         UPDATE public.jobs AS row
-        SET state = 'succeeded', result = item.outcome, error = NULL, finished_at = clock_timestamp()
-        FROM unnest(jobs, held_attempts, outcomes, quantities) AS item(job, attempt, outcome, quantity)
-        WHERE row.organization_id = tenant AND row.id = item.job AND row.id = ANY (jobs)
-          AND row.attempt = item.attempt AND row.state = 'running'
-        RETURNING row.id, row.attempt, row.meter, item.quantity
+        SET state = 'succeeded', result = outcomes[array_position(jobs, row.id)], error = NULL,
+            finished_at = clock_timestamp()
+        WHERE row.organization_id = tenant AND row.id = ANY (jobs)
+          AND row.attempt = held_attempts[array_position(jobs, row.id)] AND row.state = 'running'
+        RETURNING row.id, row.attempt, row.meter, quantities[array_position(jobs, row.id)] AS quantity
     ), freed AS (
-        DELETE FROM public.job_leases AS lease USING done
-        WHERE lease.organization_id = tenant AND lease.job_id = done.id AND lease.job_id = ANY (jobs)
+        DELETE FROM public.job_leases AS lease WHERE lease.organization_id = tenant AND lease.job_id = ANY (jobs)
     ), told AS (
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
-        SELECT tenant, done.id, app.uuid7(), done.attempt, 'succeeded' FROM done
+        SELECT tenant, done.id, ended, done.attempt, 'succeeded' FROM done
     )
     SELECT array_agg(done.id), array_agg(done.meter), array_agg(done.quantity)
     INTO finished, meters, used FROM done;
@@ -181,20 +183,20 @@ END $$;
 
 -- Turns what jobs hold into what they have used, and writes the ledger. Arrays run in parallel, one element a job.
 CREATE FUNCTION app.commit_quota(tenant uuid, finished uuid[], meters text[], used bigint[])
-RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
     WITH settled AS (
         UPDATE public.quota_reservations AS reservation
         SET state = 'committed'
-        FROM unnest(finished, meters, used) AS item(job, meter, quantity)
-        WHERE reservation.organization_id = tenant AND reservation.job_id = item.job
-          AND reservation.job_id = ANY (finished) AND reservation.state = 'held'
+        WHERE reservation.organization_id = tenant AND reservation.job_id = ANY (finished)
+          AND reservation.state = 'held'
         RETURNING reservation.job_id, reservation.meter, reservation.period_start, reservation.quantity AS held,
-            CASE WHEN reservation.meter = item.meter THEN coalesce(item.quantity, reservation.quantity)
-                 ELSE reservation.quantity END AS quantity
+            coalesce(
+                CASE WHEN reservation.meter = meters[array_position(finished, reservation.job_id)]
+                THEN used[array_position(finished, reservation.job_id)] END, reservation.quantity
+            ) AS quantity
     ), recorded AS (
-        INSERT INTO public.usage_ledger (organization_id, id, job_id, meter, period_start, quantity)
-        SELECT tenant, app.uuid7(), settled.job_id, settled.meter, settled.period_start, settled.quantity
+        INSERT INTO public.usage_ledger (organization_id, job_id, meter, period_start, quantity)
+        SELECT tenant, settled.job_id, settled.meter, settled.period_start, settled.quantity
         FROM settled
     )
     UPDATE public.quota_periods AS period

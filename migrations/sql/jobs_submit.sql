@@ -69,6 +69,7 @@ DECLARE
     tenant uuid := app.bind(seal);
     answers uuid[] := ids;
     fresh boolean[] := array_fill(true, ARRAY[cardinality(ids)]);
+    told constant uuid := app.uuid7(); -- of the event; jobs share it, within a job it is the first
     starts constant timestamptz := quota ->> 'period_start';
     targets uuid[];
     waiting boolean[];
@@ -149,9 +150,9 @@ BEGIN
     ), timed AS (
         INSERT INTO public.job_expiries (organization_id, job_id, expires_at)
         SELECT tenant, item.id, item.expires_at FROM item WHERE item.is_fresh AND item.expires_at IS NOT NULL
-    ), told AS (
+    ), noted AS (
         INSERT INTO public.job_events (organization_id, job_id, id, attempt, state)
-        SELECT tenant, made.id, app.uuid7(), 0, made.state FROM made
+        SELECT tenant, made.id, told, 0, made.state FROM made
     )
     SELECT item.answer, coalesce(made.kind, job.kind, past.kind), coalesce(made.state, job.state, past.state),
         coalesce(made.created_at, job.created_at, past.created_at), coalesce(made.run_at, job.run_at, past.run_at),

@@ -99,8 +99,8 @@ BEGIN
     END IF;
     UPDATE public.quota_reservations AS row SET state = 'committed'
     WHERE row.organization_id = tenant AND row.job_id = holder AND row.meter = of_meter;
-    INSERT INTO public.usage_ledger (organization_id, id, job_id, meter, period_start, quantity)
-    VALUES (tenant, app.uuid7(), holder, of_meter, hold.period_start, coalesce(really, hold.quantity));
+    INSERT INTO public.usage_ledger (organization_id, job_id, meter, period_start, quantity)
+    VALUES (tenant, holder, of_meter, hold.period_start, coalesce(really, hold.quantity));
     UPDATE public.quota_periods AS period
     SET reserved = period.reserved - hold.quantity, used = period.used + coalesce(really, hold.quantity)
     WHERE period.organization_id = tenant AND period.meter = of_meter AND period.period_start = hold.period_start;
@@ -114,8 +114,8 @@ CREATE FUNCTION app.record_usage(
     ceiling bigint, enforced boolean
 ) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO public.usage_ledger (organization_id, id, job_id, meter, period_start, quantity)
-    VALUES (tenant, app.uuid7(), source, of_meter, starts, record_usage.quantity)
+    INSERT INTO public.usage_ledger (organization_id, job_id, meter, period_start, quantity)
+    VALUES (tenant, source, of_meter, starts, record_usage.quantity)
     ON CONFLICT (organization_id, job_id, meter) DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;

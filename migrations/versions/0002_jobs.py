@@ -202,15 +202,10 @@ def _create_quota() -> None:
     )
     op.create_table(
         "usage_ledger",
-        sa.Column("organization_id", sa.Uuid, nullable=False),
-        sa.Column("id", sa.Uuid, nullable=False),
-        sa.Column("job_id", sa.Uuid, nullable=False),
+        *_job_key(),
         sa.Column("meter", sa.Text, nullable=False),
         _moment("period_start"),
         sa.Column("quantity", sa.BigInteger, nullable=False),
         _moment("recorded_at", default="now()"),
-        sa.PrimaryKeyConstraint("organization_id", "id", name="pk_usage_ledger"),
-        sa.UniqueConstraint(
-            "organization_id", "job_id", "meter", name="uq_usage_ledger_organization_id_job_id_meter"
-        ),
+        sa.PrimaryKeyConstraint("organization_id", "job_id", "meter", name="pk_usage_ledger"),
     )

@@ -147,7 +147,7 @@ def _job_rows(ids: dict[str, UUID]) -> dict[str, dict[str, Any]]:
         "quota_periods": {"meter": "jobs_month", "period_start": MOMENT, "period_end": MOMENT},
         "quota_reservations": job
         | {"meter": "jobs_month", "period_start": MOMENT, "quantity": 1, "state": "held"},
-        "usage_ledger": job | {"id": uuid7(), "meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
+        "usage_ledger": job | {"meter": "jobs_month", "period_start": MOMENT, "quantity": 1},
         "usage_alerts": {
             "meter": "jobs_month",
             "period_start": MOMENT,
