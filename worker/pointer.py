@@ -29,22 +29,24 @@ class Pointer:
 
     def sign(self, secret: bytes) -> tuple[str, str, int, int, str]:
         """Return the task arguments: organization, job, attempts made, expiry, signature."""
-        organization, job = str(self.organization_id), str(self.job_id)
-        signature = self._mac(secret, organization, job)
-        return (organization, job, self.attempts_made, self.expires_at, signature)
-
-    def mac(self, secret: bytes) -> str:
-        """Return the signature, in hex."""
-        return self._mac(secret, str(self.organization_id), str(self.job_id))
-
-    def _mac(self, secret: bytes, organization: str, job: str) -> str:
-        signed = f"{organization}.{job}.{self.kind}.{self.attempts_made}.{self.expires_at}"
-        return hmac.digest(secret, signed.encode(), hashlib.sha256).hex()
+        told = (str(self.organization_id), str(self.job_id), self.attempts_made, self.expires_at)
+        return (*told, mac(secret, self.kind, told))
 
     @property
     def expired(self) -> bool:
         """Tell whether the pointer is too old to act on."""
         return self.expires_at < time.time()
+
+
+Told = tuple[str, str, int, int]
+"""Organization, job, attempts made and expiry, as a message says them."""
+
+
+def mac(secret: bytes, kind: str, told: Told) -> str:
+    """Return the signature, in hex."""
+    organization, job, attempts_made, expires_at = told
+    signed = f"{organization}.{job}.{kind}.{attempts_made}.{expires_at}"
+    return hmac.digest(secret, signed.encode(), hashlib.sha256).hex()
 
 
 def make_pointer(
@@ -63,11 +65,11 @@ def read_pointer(kind: str, arguments: tuple[object, ...], secret: bytes) -> Poi
     """
     try:
         organization_id, job_id, attempts_made, expires_at, signature = arguments
-        pointer = Pointer(
-            UUID(str(organization_id)), UUID(str(job_id)), kind, int(str(attempts_made)), int(str(expires_at))
-        )
+        told = (str(organization_id), str(job_id), int(str(attempts_made)), int(str(expires_at)))
+        pointer = Pointer(UUID(told[0]), UUID(told[1]), kind, *told[2:])
+        genuine = hmac.compare_digest(mac(secret, kind, told).encode(), str(signature).encode())
     except ValueError as error:
         raise ForgedPointerError(f"malformed pointer of kind {kind}") from error
-    if not hmac.compare_digest(pointer.mac(secret), str(signature)):
+    if not genuine:
         raise ForgedPointerError(f"signature of a pointer of kind {kind} does not match")
     return pointer
