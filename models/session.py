@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_
 
 from config.settings import Settings, get_settings
 from models.acting import acting
+from models.array import SPELLINGS, spell_array
 from models.base import Base, SoftDeleteMixin
 from models.connection import BINDING, build_engine
 from models.registry import load_tables
@@ -228,21 +229,17 @@ def _run(engine: Engine, statement: sql.Composed, values: Mapping[str, Any]) -> 
         pooled.close()
 
 
-PLAIN = frozenset({str, int, float, bool, bytes, type(None), UUID, datetime, timedelta, Jsonb})
-"""Types that the driver takes as they are."""
-
-
 def _adapt(value: Any) -> Any:
     match value:
         case Enum():
             return value.value  # psycopg would send a member's name
         case Mapping():
             return Jsonb(value, dumps=orjson.dumps)
-        case list() if PLAIN.issuperset(map(type, value)):
-            return value
+        case list() if SPELLINGS.keys() >= set(map(type, value)):
+            return spell_array(value)
         case list() if any(isinstance(item, Mapping) for item in value):
             return Jsonb(value, dumps=orjson.dumps)
-        case list():
-            return [_adapt(item) for item in value]
+        case list() if any(isinstance(item, Enum) for item in value):
+            return _adapt([_adapt(item) for item in value])
         case _:
             return value

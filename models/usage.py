@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CheckConstraint, Integer, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -74,6 +74,7 @@ class UsageRecord(Base):
     """One use of a meter; append-only, at most one per source, mostly a job, and meter."""
 
     __tablename__ = "usage_ledger"
+    __table_args__ = (Index("ix_usage_ledger_recorded_at", "organization_id", "recorded_at"),)
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     job_id: Mapped[UUID] = mapped_column(primary_key=True)

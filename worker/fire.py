@@ -7,7 +7,7 @@ transaction that records its jobs, and the key of a run makes one job per nomina
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -255,7 +255,7 @@ def _publish(database: Database, publisher: Publisher, fresh: Sequence[Waiting])
     organization_id = fresh[0].organization_id
     traceparents = originate(database, organization_id, [(job.job_id, job.kind) for job in fresh])
     tell(organization_id, [job.job_id for job in fresh])
-    traced = [replace(job, traceparent=traceparents.get(job.job_id)) for job in fresh]
+    traced = [job._replace(traceparent=traceparents.get(job.job_id)) for job in fresh]
     publish_recorded(database, publisher, traced)
 
 

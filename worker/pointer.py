@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 LIFETIME_S = 30 * 24 * 3600
@@ -15,8 +15,7 @@ class ForgedPointerError(Exception):
     """The pointer was not signed by us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
+class Pointer(NamedTuple):
     """Names the attempt that a worker may claim."""
 
     organization_id: UUID

@@ -4,11 +4,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import redis
@@ -44,8 +45,7 @@ class BrokerAwayError(Exception):
     """Redis did not take the messages; they stay in the outbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A recorded job whose next attempt wants a message."""
 
     organization_id: UUID

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,7 @@ from worker.tracing import originate, span
 
 log = structlog.get_logger(__name__)
 
+AS_JSON = methodcaller("model_dump_json")
 JOBS_A_LINE = 100
 
 
@@ -220,7 +222,7 @@ def recording(
         "ids": [uuid7() for _ in submissions],
         "kinds": [each.kind.name for each in submissions],
         "lanes": [each.kind.lane.value for each in submissions],
-        "payloads": [Jsonb(each.payload.model_dump(mode="json")) for each in submissions],
+        "payloads": [Jsonb(each.payload, dumps=AS_JSON) for each in submissions],
         "due": [each.run_at for each in submissions],
         "priorities": [each.priority for each in submissions],
         "attempts_allowed": [each.kind.max_attempts for each in submissions],

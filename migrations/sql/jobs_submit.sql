@@ -69,6 +69,7 @@ DECLARE
     tenant uuid := app.bind(seal);
     answers uuid[] := ids;
     fresh boolean[] := array_fill(true, ARRAY[cardinality(ids)]);
+    known uuid[] := '{}';
     told constant uuid := app.uuid7(); -- of the event; jobs share it, within a job it is the first
     starts constant timestamptz := quota ->> 'period_start';
     targets uuid[];
@@ -88,12 +89,13 @@ BEGIN
         ORDER BY item.key, item.place
         ON CONFLICT DO NOTHING;
 
-        SELECT array_agg(coalesce(known.job_id, item.id) ORDER BY item.place),
-            array_agg(known.job_id IS NULL OR known.job_id = item.id ORDER BY item.place),
-            min(item.key) FILTER (WHERE known.fingerprint <> item.fingerprint)
-        INTO answers, fresh, clash
+        SELECT array_agg(coalesce(used.job_id, item.id) ORDER BY item.place),
+            array_agg(used.job_id IS NULL OR used.job_id = item.id ORDER BY item.place),
+            coalesce(array_agg(used.job_id) FILTER (WHERE used.job_id <> item.id), '{}'),
+            min(item.key) FILTER (WHERE used.fingerprint <> item.fingerprint)
+        INTO answers, fresh, known, clash
         FROM unnest(ids, keys, fingerprints) WITH ORDINALITY AS item(id, key, fingerprint, place)
-        LEFT JOIN public.idempotency_keys AS known ON known.organization_id = tenant AND known.key = item.key;
+        LEFT JOIN public.idempotency_keys AS used ON used.organization_id = tenant AND used.key = item.key;
         IF clash IS NOT NULL THEN
             RAISE EXCEPTION 'idempotency key was used with another body' USING ERRCODE = 'GI001', DETAIL = clash;
         END IF;
@@ -159,8 +161,7 @@ BEGIN
         NOT item.is_fresh, item.waits IS TRUE
     FROM item
     LEFT JOIN made ON made.id = item.answer
-    LEFT JOIN public.jobs AS job
-        ON job.organization_id = tenant AND job.id = CASE WHEN made.id IS NULL THEN item.answer END
+    LEFT JOIN public.jobs AS job ON job.organization_id = tenant AND job.id = item.answer AND job.id = ANY (known)
     LEFT JOIN LATERAL app.find_past_job(
         tenant, CASE WHEN made.id IS NULL AND job.id IS NULL THEN item.answer END) AS past ON true
     ORDER BY item.place;

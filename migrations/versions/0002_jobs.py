@@ -209,3 +209,4 @@ def _create_quota() -> None:
         _moment("recorded_at", default="now()"),
         sa.PrimaryKeyConstraint("organization_id", "job_id", "meter", name="pk_usage_ledger"),
     )
+    op.create_index("ix_usage_ledger_recorded_at", "usage_ledger", ["organization_id", "recorded_at"])

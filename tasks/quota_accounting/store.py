@@ -62,8 +62,7 @@ def lock_periods(
 def ledger_sums(session: Session, organization_id: UUID, periods: Sequence[PeriodState]) -> dict[Key, int]:
     """Return what the ledger says was used in each period.
 
-    Ids tell when a record was made, and none is made before its period begins: the key alone leaves out what
-    is older, so that the ledger needs no index that every completion would have to write.
+    No record is made before its period begins: the index on when they were made leaves out what is older.
     """
     if not periods:
         return {}
@@ -72,7 +71,7 @@ def ledger_sums(session: Session, organization_id: UUID, periods: Sequence[Perio
         select(UsageRecord.meter, UsageRecord.period_start, func.sum(UsageRecord.quantity))
         .where(
             UsageRecord.organization_id == organization_id,
-            UsageRecord.id >= first_id_of(min(starts) - CLOCKS_APART),
+            UsageRecord.recorded_at >= min(starts) - CLOCKS_APART,
             UsageRecord.period_start.in_(starts),
         )
         .group_by(UsageRecord.meter, UsageRecord.period_start)
@@ -92,11 +91,6 @@ def held_sums(session: Session, organization_id: UUID, periods: Sequence[PeriodS
         .group_by(QuotaReservation.meter, QuotaReservation.period_start)
     )
     return {(meter, start): int(total) for meter, start, total in session.execute(statement)}
-
-
-def first_id_of(moment: datetime) -> UUID:
-    """Return the smallest UUID of version 7 that can be made at *moment*."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def mend(session: Session, organization_id: UUID, finding: Finding) -> None:

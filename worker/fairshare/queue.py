@@ -100,8 +100,7 @@ def _plain(value: object) -> object:
 NO_SETTINGS = TenantSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A job on its way into the queue."""
 
     job: str

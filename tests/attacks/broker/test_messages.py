@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -129,7 +129,7 @@ def a_pointer_signed_with_the_secret_of_seals(stage: Stage) -> bool:
 
 def a_signature_of_another_job_of_its_own(stage: Stage) -> bool:
     """A signature that is good for a pointer of the attacker's, under one that names the other's job."""
-    good = replace(stage.pointer, organization_id=stage.mine.organization_id, job_id=uuid7())
+    good = stage.pointer._replace(organization_id=stage.mine.organization_id, job_id=uuid7())
     arguments = (*stage.pointer.sign(stage.secret)[:4], good.sign(stage.secret)[4])
     with suppress(Reject):
         execute(LEAVE_CAMPAIGN, leave_campaign, arguments)
@@ -143,13 +143,13 @@ def a_message_of_another_kind(stage: Stage) -> bool:
 
 def the_others_job_under_its_own_name(stage: Stage) -> bool:
     """The job is claimed, or its row touched, for an organization that it does not belong to."""
-    confused = replace(stage.pointer, organization_id=stage.mine.organization_id)
+    confused = stage.pointer._replace(organization_id=stage.mine.organization_id)
     stage.deliver(confused, secret=stage.secret)
     return stage.has_touched_theirs()
 
 
 def a_message_older_than_it_may_be(stage: Stage) -> bool:
-    old = replace(stage.pointer, expires_at=stage.pointer.expires_at - LIFETIME_S - 60)
+    old = stage.pointer._replace(expires_at=stage.pointer.expires_at - LIFETIME_S - 60)
     stage.deliver(old, secret=stage.secret)
     return stage.left(stage.theirs) == 1
 
@@ -161,7 +161,7 @@ def a_message_played_again(stage: Stage) -> bool:
 
 
 def a_message_of_an_attempt_to_come(stage: Stage) -> bool:
-    stage.deliver(replace(stage.pointer, attempts_made=3), secret=stage.secret)
+    stage.deliver(stage.pointer._replace(attempts_made=3), secret=stage.secret)
     return stage.left(stage.theirs) == 1
 
 

@@ -215,7 +215,7 @@ def test_what_went_wrong_before_runs_by_itself(tenant: Tenant, message: dict[str
     pointer = pointer_of(tenant, uuid7(), attempts_made=message.get("attempts_made", 0))
     assert may_be_brief(LEAVE_BRIEFLY, pointer, redelivered=False) == ("attempts_made" not in message)
     if message.get("old"):
-        pointer = replace(pointer, expires_at=1)
+        pointer = pointer._replace(expires_at=1)
     assert not may_be_brief(LEAVE_BRIEFLY, pointer, redelivered=message.get("redelivered", False))
 
 
