@@ -101,7 +101,7 @@ class Publisher:
         settings = {key: queue_settings(plan).to_json() for key, plan in terms.items()}
         with self._broker() as client:
             for lane, group in groupby(waiting, key=attrgetter("lane")):
-                entries = [self._entry(job, settings=settings[id(job.terms)]) for job in group]
+                entries = (self._entry(job, settings=settings[id(job.terms)]) for job in group)
                 placed = FairQueue(client, lane).enqueue(entries)
                 new += sum(place is not Placed.DUPLICATE for place in placed)
         published([job.traceparent for job in waiting if job.traceparent], began_ns)

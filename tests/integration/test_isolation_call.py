@@ -54,6 +54,12 @@ ARGUMENTS: list[tuple[str, Any, Any]] = [
     ("document", {}, {}),
     ("documents", [Jsonb({"a": 1}), Jsonb([])], [{"a": 1}, []]),
     ("names", ["a", None, 'qu"o,te'], ["a", None, 'qu"o,te']),
+    (
+        "names",
+        ["NULL", "", "back\\slash", "{a,b}", " \n", "'; DROP"],
+        ["NULL", "", "back\\slash", "{a,b}", " \n", "'; DROP"],
+    ),
+    ("documents", [Jsonb({"a": 'qu"o\\te'}), None], [{"a": 'qu"o\\te'}, None]),
     ("names", [], []),
     ("names", [Colour.GREEN, None], ["green", None]),
     ("names", [Size.LARGE], ["large"]),

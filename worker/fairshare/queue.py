@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,7 +15,7 @@ from worker.fairshare.script import Argument, ScriptClient, load
 from worker.fairshare.units import from_us, moment_to_us, to_us
 from worker.fairshare.view import Explanation, TenantStats, explanation_of, tenant_stats_of
 
-CHUNK = 500
+CHUNK = 250
 """Jobs or leases in one call; bounds how long a script holds the server."""
 
 TOKEN, JOB, TENANT, TRIES, MESSAGE = range(1, 6)
@@ -205,12 +206,12 @@ class FairQueue:
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", LaneKeys(self.lane, self.prefix))
 
-    def enqueue(self, entries: Sequence[Entry]) -> list[Placed]:
+    def enqueue(self, entries: Iterable[Entry]) -> list[Placed]:
         """Queue jobs, each once: a job that waits or runs already is a duplicate.
 
-        A batch beyond 500 takes several calls, so a crash can leave its first part queued: send it again.
+        A batch beyond 250 takes several calls, so a crash can leave its first part queued: send it again.
         """
-        return [Placed(code) for code in self._in_chunks("enqueue", (), [e.arguments() for e in entries])]
+        return [Placed(code) for code in self._in_chunks("enqueue", (), map(Entry.arguments, entries))]
 
     def reserve(self, count: int = 1, ends: Sequence[Finish] = ()) -> list[Reserved]:
         """End leases, then lease up to *count* jobs, each of the tenant that is furthest behind its share."""
@@ -286,14 +287,21 @@ class FairQueue:
                 return total
 
     def _in_chunks(
-        self, verb: str, shared: tuple[Argument, ...], rows: Sequence[tuple[Argument, ...]]
+        self, verb: str, shared: tuple[Argument, ...], rows: Iterable[tuple[Argument, ...]]
     ) -> Iterable[int]:
-        for at in range(0, len(rows), CHUNK):
-            flat = (value for row in rows[at : at + CHUNK] for value in row)
-            yield from self._run(verb, *shared, *flat)
+        rest = iter(rows)
+        first = list(islice(rest, CHUNK))
+        if len(first) < CHUNK:
+            return self._run(verb, *shared, *flat(first)) if first else ()
+        chunks = chain([first], iter(lambda: list(islice(rest, CHUNK)), []))
+        batches = ((now(self.clock), *shared, *flat(chunk)) for chunk in chunks)
+        return flat(load(verb).run_each(self.client, [self.keys.base], batches))
 
     def _run(self, verb: str, *arguments: Argument) -> Any:
         return load(verb).run(self.client, [self.keys.base], [now(self.clock), *arguments])
+
+
+flat = chain.from_iterable
 
 
 def now(clock: Clock | None) -> Argument:

@@ -1,7 +1,7 @@
 """Load the Lua verbs and run them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -14,6 +14,8 @@ Argument = str | bytes | int | float
 
 class ScriptClient(Protocol):
     """What a script needs of a Redis client."""
+
+    connection_pool: Any
 
     def execute_command(self, *args: Any, **options: Any) -> Any: ...
 
@@ -40,6 +42,38 @@ class Script:
             return client.execute_command(*command)
         except NoScriptError:
             return client.execute_command("EVAL", self.text, *command[2:])
+
+    def run_each(
+        self, client: ScriptClient, keys: Sequence[str], batches: Iterable[Sequence[Argument]]
+    ) -> list[Any]:
+        """Run the script for one batch after the other; the next is made while the server works on the last.
+
+        A connection that breaks is not tried again: what the server did with the last batch is unknown.
+        """
+        connection = client.connection_pool.get_connection()
+        answers: list[Any] = []
+        sent: list[Argument] = []
+        try:
+            for arguments in batches:
+                if sent:
+                    answers.append(self._answer(connection, sent))
+                sent = self.command(keys, arguments)
+                connection.send_command(*sent)
+            if sent:
+                answers.append(self._answer(connection, sent))
+        except BaseException:
+            connection.disconnect()  # an answer may be under way that nobody will read
+            raise
+        finally:
+            client.connection_pool.release(connection)
+        return answers
+
+    def _answer(self, connection: Any, command: Sequence[Argument]) -> Any:
+        try:
+            return connection.read_response()
+        except NoScriptError:
+            connection.send_command("EVAL", self.text, *command[2:])
+            return connection.read_response()
 
 
 SHARED = {"finish": ("ending",), "restore": ("ending",), "reserve": ("ending", "order")}

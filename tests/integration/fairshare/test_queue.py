@@ -1,5 +1,6 @@
 """Single verbs of the queue on a real Redis."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import redis
 
 from worker.fairshare.keys import LaneKeys
 from worker.fairshare.queue import (
+    CHUNK,
     Cancelled,
     Entry,
     FairQueue,
@@ -150,6 +152,29 @@ def test_the_scripts_are_told_again_to_a_server_that_forgot_them(
     queue.enqueue(entries("a", 1))
     client.script_flush()
     assert len(queue.reserve(1)) == 1
+    client.script_flush()
+    assert queue.enqueue(entries("b", 3 * CHUNK)) == [Placed.QUEUED] * 3 * CHUNK
+
+
+@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+def test_a_batch_of_any_length_is_answered_job_by_job(queue: FairQueue, count: int) -> None:
+    queue.enqueue(entries("a", count)[::2])
+    expected = [Placed.DUPLICATE if n % 2 == 0 else Placed.QUEUED for n in range(count)]
+    assert queue.enqueue(iter(entries("a", count))) == expected
+    assert len(queue.reserve(count + 1)) == count
+
+
+def test_a_batch_that_breaks_off_leaves_no_answer_to_whoever_comes_next(
+    client: redis.Redis, queue: FairQueue
+) -> None:
+    def broken() -> Iterator[Entry]:
+        yield from entries("a", 2 * CHUNK)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        queue.enqueue(broken())
+    assert client.ping() is True
+    assert queue.enqueue(entries("b", 1)) == [Placed.QUEUED]
 
 
 def test_audit_finds_and_repairs_what_somebody_else_broke(client: redis.Redis, queue: FairQueue) -> None:
