@@ -16,6 +16,8 @@ class Permission(StrEnum):
     MANAGE_SOCIAL = "manage_social"
     MANAGE_LEADS = "manage_leads"
     VIEW_ANALYTICS = "view_analytics"
+    SEND_EVENTS = "send_events"
+    """Record what visitors did: what a key in somebody's website or app needs, and no more."""
     MANAGE_USERS = "manage_users"
     MANAGE_BILLING = "manage_billing"
     MANAGE_JOBS = "manage_jobs"
@@ -51,6 +53,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.MANAGE_LEADS,
                 Permission.MANAGE_JOBS,
                 Permission.VIEW_ANALYTICS,
+                Permission.SEND_EVENTS,
                 Permission.VIEW_JOBS,
             }
         ),

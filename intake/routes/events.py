@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from config.plans import PLANS
-from intake.auth import AnyCaller, Caller, allowed
+from intake.auth import Caller, allowed
 from intake.body import body_of
 from intake.ingest.clock import check_times, put_right
 from intake.ingest.event import EventBatch, PlainEvent, record_events
@@ -28,6 +28,7 @@ from worker.refusal import FeatureNotInPlanError
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
 
 Viewer = Annotated[Caller, Depends(allowed(Permission.VIEW_ANALYTICS))]
+Sender = Annotated[Caller, Depends(allowed(Permission.SEND_EVENTS))]
 
 _events, _events_extra = body_of("EventBatch", TypeAdapter(EventBatch), items="events")
 
@@ -43,7 +44,7 @@ class Received(View):
 
 
 @router.post("/events", responses=WRITE, openapi_extra=_events_extra, summary="Send up to 10,000 events")
-def send(request: Request, caller: AnyCaller, events: Annotated[EventBatch, _events]) -> Received:
+def send(request: Request, caller: Sender, events: Annotated[EventBatch, _events]) -> Received:
     now = datetime.now(UTC)
     batch = put_right(events, now)
     with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
