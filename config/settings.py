@@ -161,8 +161,8 @@ class Settings(BaseSettings):
     relay_interval: Span = Field(default=timedelta(seconds=2), gt=timedelta(0))
     """Pause between two passes of the relay."""
 
-    database_pool_size: int = Field(default=10, ge=1)
-    """Connections per process that stay open; as many again may open for a burst."""
+    database_pool_size: int = Field(default=20, ge=1)
+    """Connections of a process at most, opened when they are needed; threads want two more than slots."""
 
     database_pooled: bool = False
     """The URLs of application and relay lead to a pooler in transaction mode, such as PgBouncer."""

@@ -38,7 +38,7 @@ def state_registry(state: Any) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(LaneCollector(state.redis, names=state.settings.metrics_token is not None))
     pool: QueuePool = state.database.engine.pool
-    limit = 2 * state.settings.database_pool_size  # as many again as stay open may be opened for a burst
+    limit = state.settings.database_pool_size
     registry.register(PoolCollector(pool, limit))
     if pool.checkedout() < limit:  # nobody scrapes for as long as one waits for a connection
         registry.register(RelayCollector(state.database.engine))

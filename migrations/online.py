@@ -1,8 +1,23 @@
-"""Changes of a table that others use meanwhile."""
+"""Changes of tables that others use meanwhile."""
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 
+import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.exc import OperationalError
+
+HELD_WITHIN = timedelta(milliseconds=500)
+"""Less than Postgres' deadlock_timeout (1 s): nobody who waits for us is taken for part of a deadlock."""
+
+TRIES = 60
+"""Of a revision to hold all tables; the last one fails it."""
+
+TABLES = sa.text("""
+SELECT string_agg(oid::regclass::text, ', ' ORDER BY oid) FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition""")
 
 
 def create_index(name: str, table: str, columns: Sequence[str]) -> None:
@@ -13,3 +28,30 @@ def create_index(name: str, table: str, columns: Sequence[str]) -> None:
     with op.get_context().autocommit_block():
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
         op.create_index(name, table, columns, postgresql_concurrently=True)
+
+
+def hold_tables() -> None:
+    """Lock every table until the revision has committed, or none.
+
+    A revision that locks one table after another meets transactions that hold the second and want the first,
+    and Postgres ends either. Here nothing is held while one waits: what is not had soon is given back, and
+    tried again a second later.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: somebody uses a table for longer than all tries take.
+    """
+    connection = op.get_bind()
+    tables = connection.scalar(TABLES)
+    for _ in range(TRIES - 1):
+        with suppress(OperationalError):
+            return _lock(connection, tables)
+        time.sleep(1)
+    return _lock(connection, tables)
+
+
+def _lock(connection: sa.Connection, tables: str) -> None:
+    limit = int(HELD_WITHIN.total_seconds() * 1_000)
+    with connection.begin_nested():
+        connection.execute(sa.text(f"SET LOCAL statement_timeout = {limit}"))
+        connection.execute(sa.text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
+        connection.execute(sa.text("SET LOCAL statement_timeout = 0"))

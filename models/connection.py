@@ -120,7 +120,8 @@ def build_engine(
     Args:
         url: Where to connect; its own options are kept.
         role: Role to take on after connecting; None is the one of the URL.
-        pool_size: Connections that stay open; as many again may open for a burst.
+        pool_size: Connections at most. They are opened when they are needed and stay: one that opens for a
+            burst and closes after it costs Postgres more than the burst.
         statement_timeout: Postgres cancels a statement that takes longer.
         pooled: *url* leads to a pooler in transaction mode, which hands each transaction another server
             connection: nothing is prepared on one, and the limits of the login role hold instead of ours.
@@ -146,7 +147,7 @@ def build_engine(
         },
         hide_parameters=True,  # a logged error must carry no payload
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,
         pool_timeout=POOL_TIMEOUT.total_seconds(),
         pool_recycle=int(RECYCLE_AFTER.total_seconds()),
         pool_use_lifo=True,

@@ -6,7 +6,8 @@
 -- in somebody's hands, due later, expired, of an inactive organization) is left to app.claim_jobs, which knows what to do.
 CREATE FUNCTION app.hold_jobs(jobs uuid[], attempts_made integer[]) RETURNS TABLE (
     job_id uuid, kind text, payload jsonb, attempt integer, max_attempts integer, created_at timestamptz)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     tenant uuid := app.sealed_tenant();
@@ -31,7 +32,8 @@ END $$;
 -- join with the arrays costs three times as much at 64 jobs, since the executor compares each row with each element.
 CREATE FUNCTION app.complete_held_jobs(
     jobs uuid[], held_attempts integer[], outcomes jsonb[], quantities bigint[], worker text
-) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     tenant uuid := app.sealed_tenant();
     began constant uuid := app.uuid7(); -- of the events; jobs share them, within a job they differ

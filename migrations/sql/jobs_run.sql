@@ -1,6 +1,8 @@
 -- How a job runs: claimed, its lease renewed, completed.
 -- Each function is one step: it binds the tenant with the caller's seal (unless the
 -- transaction is bound already: seal NULL), does its step and writes the event. All run with the caller's rights.
+-- Their plans are made once a session: left to itself Postgres makes them anew for each call, since it takes every array
+-- to hold ten elements, and that costs two thirds of the step.
 
 -- Moves waiting jobs to running and answers with all a worker needs of each; no row of a job that has moved on.
 -- Arrays run in parallel, one element a job, of any number of organizations: each element brings its own seal, and
@@ -14,17 +16,20 @@ CREATE FUNCTION app.claim_jobs(
 ) RETURNS TABLE (
     job_id uuid, kind text, payload jsonb, attempt integer, max_attempts integer, created_at timestamptz)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     queued constant uuid := app.uuid7(); -- of the events; jobs share them, within a job they differ
     running constant uuid := app.uuid7();
     own_seal text;
+    wanted bigint;
     tenant uuid;
+    taken bigint;
     refused record;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    FOR own_seal IN SELECT DISTINCT item.seal FROM unnest(seals) AS item(seal) ORDER BY item.seal LOOP
+    FOR own_seal, wanted IN SELECT item.seal, count(*) FROM unnest(seals) AS item(seal) GROUP BY 1 ORDER BY 1 LOOP
         tenant := app.bind(own_seal);
         IF NOT EXISTS (
             SELECT FROM public.organizations AS own WHERE own.organization_id = tenant AND own.status = 'active'
@@ -69,6 +74,8 @@ BEGIN
         )
         SELECT claimed.id, claimed.kind, claimed.payload, claimed.attempt, claimed.max_attempts, claimed.created_at
         FROM claimed;
+        GET DIAGNOSTICS taken = ROW_COUNT;
+        CONTINUE WHEN taken = wanted;
 
         -- What is still waiting by this name may not run: its attempts are used up, it was cancelled or has expired.
         FOR refused IN
@@ -142,7 +149,8 @@ END $$;
 -- lease of one was lost, and the caller rolls back. Arrays run in parallel, one element a job.
 CREATE FUNCTION app.complete_jobs(
     seal text, jobs uuid[], held_attempts integer[], outcomes jsonb[], quantities bigint[]
-) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     tenant uuid := app.bind(seal);
     ended constant uuid := app.uuid7();

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic import op
 
-from migrations.online import create_index
+from migrations.online import create_index, hold_tables
 from migrations.script import run_file
 
 revision = "0009"
@@ -23,6 +23,7 @@ SORTED = {
 def upgrade() -> None:
     for table, column in _orders():
         create_index(f"ix_{table}_by_{column}", table, ["organization_id", column, "id"])
+    hold_tables()
     op.create_table(
         "custom_domains",
         sa.Column(

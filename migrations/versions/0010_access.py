@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from migrations.online import hold_tables
 from migrations.script import run_file
 
 revision = "0010"
@@ -14,6 +15,7 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
+    hold_tables()
     _create_api_keys()
     _create_revocations()
     for table in ("api_keys", "revocations"):

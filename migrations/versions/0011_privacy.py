@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
+from migrations.online import hold_tables
 from migrations.script import run_file, run_file_again
 
 revision = "0011"
@@ -16,6 +17,7 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    hold_tables()
     op.add_column("organizations", sa.Column("region", sa.Text, server_default="default", nullable=False))
     op.add_column("audit_log", sa.Column("digest", sa.LargeBinary))
     _create_audit()

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.online import hold_tables
 from migrations.script import run_file
 
 revision = "0012"
@@ -10,6 +11,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
+    hold_tables()
     # The history takes whole rows of jobs: both tables have the same columns in the same order.
     for table in ("jobs", "job_history"):
         op.add_column(table, sa.Column("traceparent", sa.Text))

@@ -141,7 +141,7 @@ def test_a_lane_that_stands_still_and_one_that_goes_on(
 
 
 def test_a_pool_of_connections_that_is_used_up(watched: Watched, settings: Settings) -> None:
-    small = settings.model_copy(update={"database_pool_size": 1})
+    small = settings.model_copy(update={"database_pool_size": 2})
     database = open_database(small)
     watched.state.settings, watched.state.database = small, database
     with ExitStack() as exits:

@@ -10,7 +10,8 @@ def test_every_role_has_its_permissions() -> None:
 
 
 def test_a_member_works_and_administers_nothing() -> None:
-    work = {"manage_campaigns", "manage_social", "manage_leads", "manage_jobs", "view_analytics", "view_jobs"}
+    work = {"manage_campaigns", "manage_social", "manage_leads", "manage_jobs"}
+    work |= {"view_analytics", "view_jobs", "send_events"}
 
     assert ROLE_PERMISSIONS[Role.MEMBER] == work
 

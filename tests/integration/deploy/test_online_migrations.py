@@ -4,21 +4,25 @@
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 
 from config.settings import Settings
-from ops.schema import alembic_config, upgrade
+from ops.schema import alembic_config, current_revision, head_revision, upgrade
 from ops.stack import PostgresUrls, Stack, settings_from
 from tests.support.clone import empty_database
 from tests.support.revision import Catalogue, Function, dangers, recorded
+from tests.support.wait import wait_until
 
 LAST_BEFORE_USE = "0008"
 
 ACCEPTED: dict[str, str] = {}
 """What a revision may do all the same, as ``revision rule: statement``, with the reason."""
+
+WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -54,6 +58,26 @@ def test_no_revision_locks_a_table_in_use_or_takes_away_what_the_version_before_
         before = after
     assert [each for each in trouble if each not in ACCEPTED] == []
     assert set(ACCEPTED) <= set(trouble), "an exception that nothing needs any more"
+
+
+def test_who_uses_tables_in_any_order_is_not_ended_by_a_migration(
+    settings: Settings, fresh: PostgresUrls
+) -> None:
+    assert fresh.superuser_url is not None
+    upgrade(settings, "0009")
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(fresh.superuser_url, autocommit=True) as watcher,
+        psycopg.connect(fresh.superuser_url) as user,
+    ):
+        user.execute("LOCK TABLE campaigns IN ROW EXCLUSIVE MODE")
+        migration = pool.submit(upgrade, settings)
+        wait_until(lambda: watcher.execute(WAITS).fetchone() is not None, 10)
+        user.execute("SELECT FROM organizations")
+        user.execute("LOCK TABLE audit_log, jobs IN ROW EXCLUSIVE MODE")
+        user.commit()
+        migration.result(30)
+    assert current_revision(settings) == head_revision(settings)
 
 
 @pytest.mark.parametrize(
