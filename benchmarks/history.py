@@ -235,7 +235,7 @@ def _site(stack: Stack, name: str) -> Site:
     superuser = stack.postgres.superuser_url
     assert superuser is not None
     create_database(superuser, name)
-    environment = {
+    environment = {"GENIUS_LOG_LEVEL": "WARNING"} | {
         variable: urlunsplit(urlsplit(value)._replace(path=f"/{name}"))
         if "DATABASE_URL" in variable
         else value

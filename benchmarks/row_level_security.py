@@ -75,7 +75,7 @@ class Side:
         assert urls.superuser_url is not None
         self._mine, self._sealer, self._bound = mine, sealer, bound
         self._connection = psycopg.connect(urls.app_url, autocommit=True)
-        # Waking a process on another core takes as long as a statement: both servers run on one, we on another.
+        # Waking another core takes as long as a statement: both servers run on one, we on the other.
         os.sched_setaffinity(self._connection.info.backend_pid, {max(CORES)})
         with psycopg.connect(urls.superuser_url) as connection:
             self._ids = {

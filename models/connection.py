@@ -69,6 +69,12 @@ SELECT coalesce(pg_catalog.current_setting('app.tenant_seal', true), '') = ''
 """
 """The same as one statement, which is itself a cursor without a name; RESET ALL is another."""
 
+LEAVE, LEFT = (
+    "SELECT pg_catalog.set_config('app.left_behind', 'yes', false)",
+    "SELECT pg_catalog.current_setting('app.left_behind', true) = 'yes'",
+)
+"""What one client leaves behind, and whether another finds it."""
+
 RAN_FREE_SQL = "ran_free_sql"
 """What a connection's info says when it has to be looked at before the pool may hand it on."""
 
@@ -156,6 +162,8 @@ def build_engine(
         json_deserializer=orjson.loads,
     )
     event.listen(engine, "connect", _RefuseUnsafe(takes_role=role is not None and not pooled))
+    if pooled:
+        event.listen(engine, "first_connect", _refuse_keepsakes)
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "checkin", _discard_dirty)
     event.listen(engine, "begin", _begin)
@@ -199,6 +207,26 @@ class _RefuseUnsafe:
             connection.close()
             raise UnsafeConnectionError(role, tuple(found))
         record.info["role"] = role
+
+
+def _refuse_keepsakes(connection: psycopg.Connection[Any], _record: ConnectionPoolEntry) -> None:
+    """Refuse a pooler that hands one client what another left: a cursor, a setting, the name of a statement.
+
+    It most often hands on the server connection that it got back last; in case it does not, we try again.
+    """
+    info = connection.info
+    for _ in range(3):
+        with psycopg.connect(
+            info.dsn, password=info.password, autocommit=True, prepare_threshold=None
+        ) as other:
+            other.execute(LEAVE)
+        row = connection.execute(LEFT).fetchone()
+        if row is not None and row[0]:
+            user = info.user
+            connection.close()
+            raise UnsafeConnectionError(
+                user, ("its pooler keeps what sessions leave (server_reset_query_always)",)
+            )
 
 
 def _refuse_closed(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:

@@ -1,17 +1,10 @@
-"""Everything works behind PgBouncer in transaction mode, and no tenant is seen by another there.
+"""Everything works behind PgBouncer in transaction mode, and no tenant is seen by another there."""
 
-PgBouncer is not installed by the project: without it these tests are left out, loudly.
-"""
-
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from sqlalchemy import select, text
@@ -30,79 +23,35 @@ from models.session import (
     relay_session,
     tenant_session,
 )
-from ops.port import free_port
-from ops.process import ChildProcess
-from ops.stack import PostgresUrls, settings_from
+from ops.stack import settings_from
 from tests.support import outcome
 from tests.support.kinds import INCLUDE, LEAVE_CAMPAIGN, Leave
+from tests.support.pooler import NEEDS_PGBOUNCER, pgbouncer, through
 from tests.support.service import Services
 from tests.support.wait import wait_until
 from worker.publish import Publisher
 from worker.submit import Submission, cancel, retry, submit
 
-PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 SERVER_CONNECTIONS = 2
 """Fewer than there are clients, so that each of them is served by connections that another just used."""
 
-CONFIGURATION = """
-[databases]
-* = host={host} port={port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {listen}
-auth_type = scram-sha-256
-auth_file = {users}
-pool_mode = transaction
-default_pool_size = {connections}
-max_client_conn = 200
-unix_socket_dir =
-"""
+URLS = ("GENIUS_DATABASE_URL", "GENIUS_RELAY_DATABASE_URL")
 
-pytestmark = pytest.mark.skipif(
-    PGBOUNCER is None,
-    reason="NO PGBOUNCER: the tests behind a pooler did not run (apt-get install pgbouncer)",
-)
+pytestmark = NEEDS_PGBOUNCER
 
 
 @pytest.fixture
-def pooler(test_directory: Path, database_urls: PostgresUrls, environment: dict[str, str]) -> Iterator[str]:
+def pooler(test_directory: Path, environment: dict[str, str]) -> Iterator[str]:
     """Run PgBouncer before this test's Postgres; yield its address."""
-    directory = test_directory / f"pgbouncer-{free_port()}"
-    directory.mkdir(mode=0o755)
-    server = urlsplit(environment["GENIUS_DATABASE_URL"])
-    users, listen = directory / "users.txt", free_port()
-    urls = [urlsplit(environment[f"GENIUS_{role}_URL"]) for role in ("DATABASE", "RELAY_DATABASE")]
-    users.write_text("".join(f'"{url.username}" "{url.password}"\n' for url in urls))
-    configuration = directory / "pgbouncer.ini"
-    configuration.write_text(
-        CONFIGURATION.format(
-            host=server.hostname, port=server.port, listen=listen, users=users, connections=SERVER_CONNECTIONS
-        )
-    )
-    assert PGBOUNCER is not None
-    child = ChildProcess(
-        "pgbouncer",
-        [PGBOUNCER, configuration],
-        log=directory / "log",
-        user="65534:65534" if os.geteuid() == 0 else None,  # it refuses to run as root
-    )
-    child.start()
-    try:
-        child.wait_ready(lambda: b"process up" in child.fresh_log(), timedelta(seconds=10))
-        yield f"127.0.0.1:{listen}"
-    finally:
-        child.kill()
+    urls = [environment[name] for name in URLS]
+    with pgbouncer(test_directory, urls, connections=SERVER_CONNECTIONS) as address:
+        yield address
 
 
 @pytest.fixture
 def pooled(environment: dict[str, str], pooler: str) -> dict[str, str]:
     """The environment of a process whose URLs lead to the pooler; only migrations go round it."""
-
-    def through(url: str) -> str:
-        parts = urlsplit(url)
-        return urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@{pooler}"))
-
-    urls = {name: through(environment[name]) for name in ("GENIUS_DATABASE_URL", "GENIUS_RELAY_DATABASE_URL")}
+    urls = {name: through(environment[name], pooler) for name in URLS}
     return environment | urls | {"GENIUS_DATABASE_POOLED": "true"}
 
 

@@ -45,9 +45,9 @@ def test_a_large_load_is_tried_in_part(scratch: Scratch) -> None:
 
 def test_the_guide_says_where_one_redis_and_one_postgres_end() -> None:
     assert [need(replace(LOAD, jobs_per_second=rate)).redis_servers for rate in (6_600, 6_700)] == [1, 2]
-    assert [need(replace(LOAD, jobs_per_second=rate)).cells for rate in (14_700, 14_800)] == [1, 2]
+    assert [need(replace(LOAD, jobs_per_second=rate)).cells for rate in (38_400, 38_500)] == [1, 2]
     brief = replace(LOAD, brief=True)
-    assert [need(replace(brief, jobs_per_second=rate)).cells for rate in (75_200, 75_300)] == [1, 2]
+    assert [need(replace(brief, jobs_per_second=rate)).cells for rate in (512_000, 512_100)] == [1, 2]
 
 
 def test_what_a_load_needs_grows_with_it() -> None:
@@ -65,5 +65,5 @@ def test_a_large_load_is_spread_over_redis_servers_a_pooler_and_cells() -> None:
     assert wanted.redis_servers == 3
     assert wanted.pooler
     assert wanted.cells == 1
-    assert need(replace(load, brief=False)).cells == 2
+    assert need(replace(load, brief=False, jobs_per_second=40_000)).cells == 2
     assert need(load, costs=replace(BRIEF, postgres=0.01)).postgres_cores == 334
