@@ -59,8 +59,12 @@ def execute(
     kind: "JobKind[Any]",
     body: "Callable[..., Completion]",
     arguments: tuple[object, ...],
+    *,
+    tenant: object,
 ) -> Ending:
     """Run the attempt that a message points to; nothing runs when the job has moved on.
+
+    *tenant* is in whose name the message stood in the queue.
 
     Raises:
         Reject: What became of the attempt is not known; the message goes back and finds out.
@@ -68,7 +72,7 @@ def execute(
     secret = get_settings().pointer_secret.get_secret_value().encode()
     database = get_database()
     try:
-        pointer = read_pointer(kind.name, arguments, secret)
+        pointer = read_pointer(kind.name, arguments, secret, tenant=tenant)
         refuse_elsewhere(database, pointer.organization_id)
         with span("claim"):
             claim = take(database, pointer)

@@ -88,7 +88,8 @@ class Gatherer:
         if headers.get("eta") or headers.get("expires") or headers["id"] in state.revoked:
             return None
         try:
-            pointer = read_pointer(self._task.name, tuple(orjson.loads(message.body)[0]), self._secret)
+            arguments = tuple(orjson.loads(message.body)[0])
+            pointer = read_pointer(self._task.name, arguments, self._secret, tenant=headers.get("tenant"))
         except (ForgedPointerError, ValueError, TypeError, LookupError):
             return None  # whoever runs it alone says what is wrong with it
         redelivered = bool(message.delivery_info.get("redelivered"))

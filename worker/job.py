@@ -98,7 +98,7 @@ def runs(kind: JobKind[PayloadT]) -> Callable[[BodyT], BodyT]:
         def run(task: Any, *pointer: object) -> str:
             origin, (organization, job, *_) = Origin.of(task.request), (*map(str, pointer), "", "")
             with coming_from({job: origin}), process(kind.name, origin, organization, job):
-                return note_ending(execute(kind, body, pointer))
+                return note_ending(execute(kind, body, pointer, tenant=task.request.get("tenant")))
 
         hard_limit = kind.time_limit + HARD_LIMIT_GRACE
         app.task(

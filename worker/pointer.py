@@ -56,11 +56,17 @@ def make_pointer(
     return Pointer(organization_id, job_id, kind, attempts_made, int(due) + LIFETIME_S)
 
 
-def read_pointer(kind: str, arguments: tuple[object, ...], secret: bytes) -> Pointer:
+def read_pointer(kind: str, arguments: tuple[object, ...], secret: bytes, *, tenant: object) -> Pointer:
     """Verify the arguments of a task of *kind* and return the pointer.
 
+    Args:
+        kind: Name of the task that the message is for.
+        arguments: As `Pointer.sign` returned them.
+        secret: That signed them.
+        tenant: In whose name the message stood in the queue, who pays for the attempt.
+
     Raises:
-        ForgedPointerError: The arguments are malformed or the signature is not ours.
+        ForgedPointerError: The arguments are malformed, the signature is not ours, or another tenant pays.
     """
     try:
         organization_id, job_id, attempts_made, expires_at, signature = arguments
@@ -71,4 +77,6 @@ def read_pointer(kind: str, arguments: tuple[object, ...], secret: bytes) -> Poi
         raise ForgedPointerError(f"malformed pointer of kind {kind}") from error
     if not genuine:
         raise ForgedPointerError(f"signature of a pointer of kind {kind} does not match")
+    if tenant != told[0]:
+        raise ForgedPointerError(f"pointer of kind {kind} stood in the queue of another tenant")
     return pointer

@@ -89,7 +89,7 @@ def attempt(arguments: list[Any], point: Point) -> int:
     if child == 0:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # its log is no answer
         arm(point)
-        execute(PUBLISH_POST, job.publish, tuple(arguments))
+        execute(PUBLISH_POST, job.publish, tuple(arguments), tenant=arguments[0])
         os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)

@@ -72,9 +72,10 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 
 def delivery_of(job: Reserved, tag: str) -> dict[str, Any]:
-    """Return the message as it was published, except that its delivery tag names this lease."""
+    """Return the message as published, except that it names this lease and the tenant who pays for it."""
     payload = decode(job.message)
     payload["properties"]["delivery_tag"] = tag
+    payload["headers"]["tenant"] = job.tenant
     if job.tries:
         payload["headers"]["redelivered"] = True
         payload["properties"].setdefault("delivery_info", {})["redelivered"] = True

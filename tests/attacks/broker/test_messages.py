@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from unittest.mock import ANY
 
 import psycopg
 import pytest
@@ -18,7 +20,7 @@ from ops.stack import PostgresUrls
 from tests.support.kinds import ASK_REMOTE, LEAVE_CAMPAIGN, Leave, leave_campaign
 from worker.execution import execute
 from worker.lease import get_lease_keeper
-from worker.pointer import LIFETIME_S, Pointer, make_pointer
+from worker.pointer import LIFETIME_S, Pointer, make_pointer, read_pointer
 from worker.publish import Publisher, get_publisher
 from worker.submit import Submission, submit
 
@@ -35,9 +37,17 @@ class Stage:
     pointer: Pointer
     """What the message of the other tenant's waiting job says."""
 
-    def deliver(self, pointer: Pointer, *, secret: bytes = b"a guess", kind: Any = LEAVE_CAMPAIGN) -> None:
+    def deliver(
+        self,
+        pointer: Pointer,
+        *,
+        secret: bytes = b"a guess",
+        kind: Any = LEAVE_CAMPAIGN,
+        payer: Tenant | None = None,
+    ) -> None:
+        tenant = payer.organization_id if payer else pointer.organization_id
         with suppress(Reject):
-            execute(kind, leave_campaign, pointer.sign(secret))
+            execute(kind, leave_campaign, pointer.sign(secret), tenant=str(tenant))
 
     def left(self, tenant: Tenant) -> int:
         """Return how often a job of the tenant has left its campaign."""
@@ -78,6 +88,14 @@ def stage(
 def signatures_unread(_: Stage) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("worker.pointer.hmac.compare_digest", lambda *_: True)
+        yield
+
+
+@contextmanager
+def anybody_pays(_: Stage) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        careless = partial(read_pointer, tenant=ANY)
+        patch.setattr("worker.execution.read_pointer", lambda *given, **_: careless(*given))
         yield
 
 
@@ -132,7 +150,7 @@ def a_signature_of_another_job_of_its_own(stage: Stage) -> bool:
     good = stage.pointer._replace(organization_id=stage.mine.organization_id, job_id=uuid7())
     arguments = (*stage.pointer.sign(stage.secret)[:4], good.sign(stage.secret)[4])
     with suppress(Reject):
-        execute(LEAVE_CAMPAIGN, leave_campaign, arguments)
+        execute(LEAVE_CAMPAIGN, leave_campaign, arguments, tenant=arguments[0])
     return stage.left(stage.theirs) == 1
 
 
@@ -165,11 +183,25 @@ def a_message_of_an_attempt_to_come(stage: Stage) -> bool:
     return stage.left(stage.theirs) == 1
 
 
+def a_message_under_another_tenants_header(stage: Stage) -> bool:
+    """Its job is the attacker's in all but who pays for the attempt."""
+    stage.deliver(stage.pointer, secret=stage.secret, payer=stage.mine)
+    return stage.left(stage.theirs) == 1
+
+
+def a_pointer_signed_with_a_secret_that_was_replaced(stage: Stage) -> bool:
+    before = b"pointer-secret-of-last-year"
+    stage.deliver(stage.pointer, secret=before)
+    return stage.left(stage.theirs) == 1
+
+
 Break = Callable[[Stage], AbstractContextManager[None]]
 ATTEMPTS: list[tuple[Callable[[Stage], bool], Break]] = [
     (a_pointer_signed_with_a_guess, signatures_unread),
     (a_pointer_signed_with_the_secret_of_seals, signatures_unread),
     (a_signature_of_another_job_of_its_own, signatures_unread),
+    (a_pointer_signed_with_a_secret_that_was_replaced, signatures_unread),
+    (a_message_under_another_tenants_header, anybody_pays),
     (a_message_of_another_kind, signatures_unread),
     (the_others_job_under_its_own_name, any_organization),
     (a_message_older_than_it_may_be, messages_never_old),

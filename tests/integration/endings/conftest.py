@@ -55,7 +55,7 @@ def run(
         pointer = make_pointer(
             tenant.organization_id, job_id, kind=LEAVE_CAMPAIGN.name, attempts_made=attempts_made, due_at=None
         )
-        execute(LEAVE_CAMPAIGN, leave_campaign, pointer.sign(secret))
+        execute(LEAVE_CAMPAIGN, leave_campaign, pointer.sign(secret), tenant=str(tenant.organization_id))
 
     yield run_attempt
     for cached in PER_PROCESS:

@@ -37,7 +37,8 @@ def run(settings: Settings, tenant: Tenant, job_id: Any, *, attempts_made: int =
     pointer = make_pointer(
         tenant.organization_id, job_id, kind=LEAVE_CAMPAIGN.name, attempts_made=attempts_made, due_at=None
     )
-    execute(LEAVE_CAMPAIGN, leave_campaign, pointer.sign(settings.pointer_secret.get_secret_value().encode()))
+    arguments = pointer.sign(settings.pointer_secret.get_secret_value().encode())
+    execute(LEAVE_CAMPAIGN, leave_campaign, arguments, tenant=arguments[0])
 
 
 def claim(database: Database, tenant: Tenant, job_id: Any, *, attempts_made: int = 0) -> Claim | None:

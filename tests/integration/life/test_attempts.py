@@ -156,7 +156,9 @@ def test_a_forged_message_runs_nothing(database: Database, tenant: Tenant, publi
     pointer = make_pointer(
         tenant.organization_id, job.id, kind=LEAVE_CAMPAIGN.name, attempts_made=0, due_at=None
     )
-    execute(LEAVE_CAMPAIGN, leave_campaign, pointer.sign(b"another secret"))
+    execute(
+        LEAVE_CAMPAIGN, leave_campaign, pointer.sign(b"another secret"), tenant=str(tenant.organization_id)
+    )
 
     assert row(database, tenant, job.id).state == "queued"
 

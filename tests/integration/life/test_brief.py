@@ -58,7 +58,7 @@ def run(settings: Settings, tenant: Tenant) -> Callable[..., None]:
 
     def run_message(job_id: UUID, *, attempts_made: int = 0) -> None:
         pointer = pointer_of(tenant, job_id, attempts_made=attempts_made)
-        execute(LEAVE_BRIEFLY, leave_briefly, pointer.sign(secret))
+        execute(LEAVE_BRIEFLY, leave_briefly, pointer.sign(secret), tenant=str(tenant.organization_id))
 
     return run_message
 

@@ -128,14 +128,14 @@ def test_a_forged_or_misrouted_message_runs_nothing_in_another_region(
     message = pointer.sign(secret)
 
     in_region("default")
-    assert execute(ACCOUNT_QUOTA, body, message) is Ending.FORGED
+    assert execute(ACCOUNT_QUOTA, body, message, tenant=message[0]) is Ending.FORGED
     with tenant_session(database, abroad.organization_id) as session:
         assert session.scalars(select(Job.state)).all() == [JobState.QUEUED]
         assert JobState.RUNNING not in session.scalars(select(JobEvent.state)).all()
     assert ran == []
 
     in_region("eu-west")
-    assert execute(ACCOUNT_QUOTA, body, message) is Ending.SUCCEEDED
+    assert execute(ACCOUNT_QUOTA, body, message, tenant=message[0]) is Ending.SUCCEEDED
     assert ran == [1]
 
 
