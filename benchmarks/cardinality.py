@@ -1,7 +1,8 @@
-"""An hour of a thousand tenants' traffic in two minutes: how many series it makes, and whether memory grows.
+"""A thousand tenants' traffic: how many series it makes, whether memory grows, whether Flower stays quick.
 
 Every tenant submits jobs and reads; every operation of the API is asked by somebody, rightly or not. Run it
-as ``python benchmarks/cardinality.py [--tenants 1000] [--jobs 12000] [--seconds 100]``.
+as ``python benchmarks/cardinality.py [--tenants 1000] [--jobs 12000] [--seconds 100]``; an hour is
+``--jobs 60000 --seconds 3600``.
 """
 
 import argparse
@@ -35,12 +36,14 @@ from models.session import open_database, tenant_session
 from ops.port import free_port
 from ops.stack import Stack, settings_from
 from ops.supervisor import Service, Supervisor
-from ops.system import System
+from ops.system import EVENTS, System
 from ops.token import mint_token
 
 PLANS = ("starter", "starter", "professional", "enterprise")
 CLIENTS = 4
-WATCHED = ("intake", "worker", "pool", "beat")
+WATCHED = ("intake", "worker", "pool", "beat", "flower")
+PAGES = ("workers", "tasks", "broker", "tenants", "deadletters")
+"""Of Flower and ours in it."""
 BATCH = 6
 EVERY_S = 5.0
 TOKEN = "cardinality-" * 4
@@ -55,6 +58,8 @@ class Look:
     at: float
     series: Mapping[str, int]
     megabytes: Mapping[str, float]
+    pages_s: Mapping[str, float]
+    """How long each page of Flower's took."""
     answered: int
 
 
@@ -139,8 +144,8 @@ def visit(client: httpx.Client, traffic: Traffic, headers: Sequence[str], *, job
         time.sleep(max(pause - (time.monotonic() - began), 0))
 
 
-def look(urls: Mapping[str, str], services: Mapping[str, Service], traffic: Traffic) -> Look:
-    """Count series and memory."""
+def look(urls: Mapping[str, str], services: Mapping[str, Service], flower: str, traffic: Traffic) -> Look:
+    """Count series and memory, and turn Flower's pages."""
     exposed = {
         name: httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20).raise_for_status().text
         for name, url in urls.items()
@@ -155,7 +160,15 @@ def look(urls: Mapping[str, str], services: Mapping[str, Service], traffic: Traf
         megabytes[name] = memory(own)
         if name == "worker":
             megabytes["pool"] = sum(memory(child) for child in own.children(recursive=True))
-    return Look(time.monotonic(), series, megabytes, traffic.answered)
+    pages = {page: timed(f"{flower}/{page}") for page in PAGES}
+    return Look(time.monotonic(), series, megabytes, pages, traffic.answered)
+
+
+def timed(url: str) -> float:
+    """Return how many seconds a page takes."""
+    began = time.monotonic()
+    httpx.get(url, timeout=20).raise_for_status()
+    return time.monotonic() - began
 
 
 def memory(process: psutil.Process) -> float:
@@ -180,7 +193,12 @@ def run(*, tenants: int, jobs: int, seconds: float) -> tuple[list[Look], Traffic
             os.environ.update(environment)
             headers = make_tenants(settings_from(environment), tenants)
             system = System(environment, Path(directory) / "logs")
-            services = {"intake": system.intake(), "worker": system.worker(), "beat": system.beat()}
+            services = {
+                "intake": system.intake(),
+                "worker": system.worker(options=EVENTS),
+                "beat": system.beat(),
+                "flower": system.flower(),
+            }
             urls = {
                 "intake": f"{system.intake_url}/metrics",
                 "worker": f"http://127.0.0.1:{port}/metrics",
@@ -189,7 +207,7 @@ def run(*, tenants: int, jobs: int, seconds: float) -> tuple[list[Look], Traffic
                 return drive(
                     system.intake_url,
                     headers,
-                    lambda traffic: look(urls, services, traffic),
+                    lambda traffic: look(urls, services, system.flower_sign_in_url, traffic),
                     jobs=jobs,
                     seconds=seconds,
                 )
@@ -221,7 +239,16 @@ def show(looks: Sequence[Look], traffic: Traffic, *, tenants: int) -> None:
     """Print what was seen, and how memory went once everything had been used."""
     console, began = Console(), looks[0].at
     table = Table(
-        "seconds", "requests", "series: intake", "worker", "all", "MB: intake", "worker", "its pool", "beat"
+        "seconds",
+        "requests",
+        "series: intake",
+        "worker",
+        "all",
+        "MB: intake",
+        "worker",
+        "its pool",
+        "beat",
+        "flower",
     )
     for one in looks[:: max(len(looks) // 10, 1)]:
         series = [one.series["intake"], one.series["worker"], sum(one.series.values())]
@@ -236,6 +263,9 @@ def show(looks: Sequence[Look], traffic: Traffic, *, tenants: int) -> None:
     console.print(
         f"{tenants} tenants, {traffic.jobs} jobs, {traffic.answered} requests: at most {most} series"
     )
+    for page in PAGES:
+        took = sorted(one.pages_s[page] for one in looks)
+        console.print(f"Flower, /{page}: median {took[len(took) // 2]:.3f} s, longest {took[-1]:.3f} s")
     settled = looks[len(looks) // 3 :]
     for name in WATCHED:
         sizes = [one.megabytes[name] for one in settled]

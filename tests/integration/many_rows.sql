@@ -12,6 +12,7 @@ INSERT INTO campaigns (organization_id, id, name)
     SELECT id, gen_random_uuid(), 'x' FROM generate_series(1, {rows}) AS i JOIN tenants ON n = i % {tenants};
 INSERT INTO analytics_buckets (organization_id, starts_at, name, events)
     SELECT id, '2026-01-01'::timestamptz + i / {tenants} * interval '15 minutes', 'view', 1
-    FROM generate_series(1, {rows}) AS i JOIN tenants ON n = i % {tenants};
+    FROM generate_series(1, {rows}) AS i JOIN tenants ON n = i % {tenants}
+    ON CONFLICT DO NOTHING;
 SET session_replication_role = origin;
 ANALYZE jobs, leads, campaigns, analytics_buckets, organizations
