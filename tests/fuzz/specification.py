@@ -72,6 +72,7 @@ def _configuration(
     every = ("examples", "coverage", "fuzzing", "stateful")
     return {
         "seed": seed,
+        "cache": {"enabled": False},
         "continue-on-failure": True,
         "request-timeout": 20,
         "headers": dict(headers),
