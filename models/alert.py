@@ -67,6 +67,7 @@ class Alert(TenantMixin, Base):
             unique=True,
             postgresql_where=text("resolved_at IS NULL"),
         ),
+        Index("ix_alerts_by_raised_at", "organization_id", "raised_at", "id"),
     )
 
     condition: Mapped[str]
@@ -94,6 +95,7 @@ class ReceiverMixin(TenantMixin, TimestampMixin, SoftDeleteMixin):
 
 class WebhookEndpoint(ReceiverMixin, Base):
     __tablename__ = "webhook_endpoints"
+    __table_args__ = (Index("ix_webhook_endpoints_by_created_at", "organization_id", "created_at", "id"),)
 
     url: Mapped[str]
     description: Mapped[str | None]
@@ -113,6 +115,7 @@ class EmailRecipient(ReceiverMixin, Base):
             unique=True,
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        Index("ix_email_recipients_by_created_at", "organization_id", "created_at", "id"),
     )
 
     email: Mapped[str]
@@ -138,6 +141,7 @@ class AlertDelivery(TenantMixin, CreatedMixin, Base):
             "id",
             postgresql_where=text("ended_at IS NULL"),
         ),
+        Index("ix_alert_deliveries_by_created_at", "organization_id", "created_at", "id"),
     )
 
     alert_id: Mapped[UUID | None]

@@ -86,6 +86,7 @@ class Schedule(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             unique=True,
             postgresql_where=text("platform IS NOT NULL"),
         ),
+        Index("ix_schedules_by_created_at", "organization_id", "created_at", "id"),
         {"postgresql_with": {"fillfactor": "70"}},
     )
 

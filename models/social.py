@@ -89,6 +89,7 @@ class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
             unique=True,
             postgresql_where=text("deleted_at IS NULL AND remote_id IS NOT NULL"),
         ),
+        Index("ix_social_accounts_by_created_at", "organization_id", "created_at", "id"),
     )
 
     platform: Mapped[str]
