@@ -141,8 +141,13 @@ class Resource:
 
     @property
     def recovers(self) -> bool:
-        """Tell whether what is removed can be restored."""
-        return self.removable and issubclass(self.table, SoftDeleteMixin)
+        """Tell whether what is removed can be restored: then its view shows when it was removed."""
+        return self.removable and "deleted_at" in self.view.model_fields
+
+    @property
+    def hides(self) -> bool:
+        """Tell whether what is removed stays in its table, hidden."""
+        return issubclass(self.table, SoftDeleteMixin)
 
     def column(self, name: str) -> QueryableAttribute[Any]:
         """Return a column of the table."""

@@ -88,12 +88,12 @@ class Repository:
         return self.write(item_id, self._resource.rules.changed(self, row, values))
 
     def delete(self, item_id: UUID, *, if_match: str | None = None) -> None:
-        """Remove one: hidden, where it can be restored."""
+        """Remove one: hidden, where the table can."""
         self.take_turn([item_id])
         row = self.hold(item_id)
         require_match(if_match, row)
         values = self._resource.rules.removed(self, row)
-        if self._resource.recovers:
+        if self._resource.hides:
             self.write(item_id, values | {"deleted_at": func.clock_timestamp()})
         else:
             self.has_written = True

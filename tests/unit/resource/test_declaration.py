@@ -44,6 +44,14 @@ def test_a_list_knows_its_filters_and_orders_and_nothing_else() -> None:
         query_of(DOMAINS).model_validate({"deleted": True})
 
 
+def test_what_does_not_show_when_it_was_removed_is_not_restored() -> None:
+    assert CAMPAIGNS.recovers
+    final = replace(CAMPAIGNS, view=DOMAINS.view)
+    assert (final.hides, final.recovers) == (True, False)
+    with pytest.raises(ValidationError):
+        query_of(final).model_validate({"deleted": True})
+
+
 def test_a_bulk_request_does_what_the_resource_does_and_nothing_else() -> None:
     some_id = str(uuid4())
     body = bulk_body_of(replace(DOMAINS, create=None))
