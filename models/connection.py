@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 from pydantic import PostgresDsn
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError, OperationalError, ProgrammingError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,9 @@ LEAVE, LEFT = (
 
 RAN_FREE_SQL = "ran_free_sql"
 """What a connection's info says when it has to be looked at before the pool may hand it on."""
+
+LEFT_DIRTY = "left_dirty"
+"""What it says when that was done, and found something."""
 
 UNSAFE = ("it bypasses policies", "it owns tables", "it is a member of another role", "it arrived bound")
 """What is wrong when a column of IDENTITY is true, in their order."""
@@ -167,6 +170,7 @@ def build_engine(
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "checkin", _discard_dirty)
     event.listen(engine, "begin", _begin)
+    engine.dialect.do_commit = _commit  # type: ignore[method-assign,assignment] # there is no event in its place
     _engines.add(engine)
     return engine
 
@@ -273,15 +277,33 @@ def _begin_bound(raw: psycopg.Connection[Any], binding: Binding) -> None:
         raw.execute(BIND, (binding.seal(), binding.actor, binding.request_id))
 
 
+def _commit(pooled: PoolProxiedConnection) -> None:
+    """Commit, and look in the same round trip at what the transaction leaves.
+
+    Behind a pooler this sees the server connection that the transaction had, and nothing later does.
+    """
+    raw: psycopg.Connection[Any] | None = pooled.driver_connection
+    assert raw is not None
+    if raw.info.transaction_status != TransactionStatus.INTRANS:
+        raw.commit()
+        return
+    looked = psycopg.ClientCursor(raw).execute(f"COMMIT; {CANARY}", (pooled.info["role"],))
+    looked.nextset()
+    pooled.info[RAN_FREE_SQL] = False
+    pooled.info[LEFT_DIRTY] = looked.fetchone() != (True,)
+
+
 def _discard_dirty(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
     """Throw away a connection on which a session left something that would work on for the next one.
 
     That is its binding, a cursor, a channel, another role, or a statement prepared by SQL, which may go by
     the name of one of the driver's.
     """
-    if connection is None or not record.info.pop(RAN_FREE_SQL, False):
+    dirty, unseen = (record.info.pop(key, False) for key in (LEFT_DIRTY, RAN_FREE_SQL))
+    if connection is None or not (dirty or unseen):
         return
-    clean = connection.info.transaction_status == TransactionStatus.IDLE and _is_clean(connection, record)
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    clean = idle and not dirty and _is_clean(connection, record)
     if not clean:
         log.error("discarding a connection that was returned dirty")
         record.invalidate()

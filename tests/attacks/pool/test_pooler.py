@@ -31,7 +31,7 @@ def two_processes(
 ) -> Iterator[tuple[Database, Database]]:
     """Open the pools of an attacker and a victim, which take turns on one server connection."""
     with pytest.MonkeyPatch.context() as patch, ExitStack() as exits:
-        patch.setattr(connection, "_is_clean", lambda *_: True)
+        patch.setattr(connection, "CANARY", "SELECT %s <> ''")
         if careless:
             patch.setattr(connection, "_refuse_keepsakes", lambda *_: None)
         pooler = exits.enter_context(
