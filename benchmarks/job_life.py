@@ -26,7 +26,7 @@ from rich.table import Table
 from support.accept import batches, over_http, singles, waits
 from support.celery_system import CelerySystem
 from support.contest import Make, drain
-from support.life import LIFE, LifeSystem, ProcrastinateSystem
+from support.life import ALONE, LIFE, LifeSystem, ProcrastinateSystem
 from support.life_kinds import TABLE
 from support.rivals import DramatiqSystem
 from support.system import ONE_QUEUE
@@ -37,7 +37,7 @@ from config.settings import Settings
 from ops.stack import Stack, settings_from
 
 JOBS = 8_000
-SYSTEMS = (LIFE, "celery", "dramatiq", "procrastinate")
+SYSTEMS = (LIFE, ALONE, "celery", "dramatiq", "procrastinate")
 PARTS = ("drain", "waits", "batches", "singles", "http")
 
 
@@ -83,6 +83,7 @@ def contest(
     redis_url = str(settings.redis_url)
     contestants: dict[str, tuple[Make, str, int, int]] = {
         LIFE: (lambda: LifeSystem(redis_url, settings, tenants=tenants), "threads", 256, 2),
+        ALONE: (lambda: LifeSystem(redis_url, settings, tenants=tenants, name=ALONE), "threads", 16, 2),
         "celery": (lambda: CelerySystem(ONE_QUEUE, redis_url), "threads", 4, 2),
         "dramatiq": (lambda: DramatiqSystem(redis_url), "prefork", 8, 1),
         "procrastinate": (lambda: ProcrastinateSystem(redis_url), "", 16, 1),

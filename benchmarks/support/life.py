@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 from sqlalchemy import text
-from support.life_kinds import FILL, ROWS, UPDATE_ONE, OneRow
+from support.life_kinds import FILL, ROWS, UPDATE_ALONE, UPDATE_ONE, OneRow
 from support.system import Row, System
 
 from config.settings import Settings
@@ -17,15 +17,16 @@ from worker.fairshare.keys import LaneKeys
 from worker.publish import Publisher
 from worker.submit import Submission, submit
 
-LIFE, PROCRASTINATE = "job life", "procrastinate"
+LIFE, ALONE, PROCRASTINATE = "job life", "job life alone", "procrastinate"
 BATCH = 1_000
 
 
 class LifeSystem(System):
     """The platform: record, publish, claim, run under row-level security, complete, account."""
 
-    def __init__(self, redis_url: str, settings: Settings, *, tenants: int) -> None:
-        super().__init__(LIFE, redis_url)
+    def __init__(self, redis_url: str, settings: Settings, *, tenants: int, name: str = LIFE) -> None:
+        super().__init__(name, redis_url)
+        self.kind = UPDATE_ALONE if name == ALONE else UPDATE_ONE
         self.database: Database = open_database(settings)
         self.publisher = Publisher(settings)
         self.tenants = [self._make_tenant() for _ in range(tenants)]
@@ -42,7 +43,7 @@ class LifeSystem(System):
 
     def submissions(self, count: int) -> list[Submission]:
         """Return jobs that change a tenant's rows in turn."""
-        return [Submission(UPDATE_ONE, OneRow(row=n % ROWS)) for n in range(count)]
+        return [Submission(self.kind, OneRow(row=n % ROWS)) for n in range(count)]
 
     def publish(self, rows: Sequence[Row]) -> None:
         """Submit as many jobs, the tenants' batches in turn."""
@@ -76,8 +77,8 @@ class LifeSystem(System):
         ]
 
     def worker_environment(self) -> Mapping[str, str]:
-        """Give each group of jobs a connection, and log no success."""
-        return {"GENIUS_DATABASE_POOL_SIZE": "8", "GENIUS_LOG_LEVEL": "WARNING"}
+        """Log no success."""
+        return {"GENIUS_LOG_LEVEL": "WARNING"}
 
     def close(self) -> None:
         """Let go of the connections."""

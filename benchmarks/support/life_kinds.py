@@ -1,4 +1,6 @@
-"""The kind of job that is measured: durable, bound to its tenant, one UPDATE."""
+"""The job that is measured: durable, bound to its tenant, one UPDATE; brief, or in its own transaction."""
+
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -36,7 +38,10 @@ UPDATE_ONE = JobKind(
     brief=True,
 )
 
+UPDATE_ALONE = replace(UPDATE_ONE, name="bench.update_alone", brief=False)
 
+
+@runs(UPDATE_ALONE)
 @runs(UPDATE_ONE)
 def update_one(job: DatabaseJob, payload: OneRow) -> Completion:
     """Change the row."""
