@@ -182,6 +182,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """A larger request body is refused with 413."""
 
+    public_calls_hour: int = Field(default=3_600, ge=1)
+    """Calls an hour that one address may make without a token: whose login page is this?"""
+
     max_import_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """A larger file of leads is refused with 413."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import delete, func, select
@@ -22,7 +23,12 @@ Look = dict[str, Any]
 
 def read_look(database: Database, caller: Caller) -> BrandingView:
     """Return how the organization wants to look."""
-    with tenant_session(database, caller.tenant.organization_id) as session:
+    return look_of(database, caller.tenant.organization_id)
+
+
+def look_of(database: Database, organization_id: UUID) -> BrandingView:
+    """Return how an organization wants to look; one without rows, as usual."""
+    with tenant_session(database, organization_id) as session:
         return _view(_kept(session))
 
 

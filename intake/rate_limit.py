@@ -40,7 +40,7 @@ class Pace:
     """Where a caller stands with one rate."""
 
     scope: str
-    """organization or user"""
+    """organization, user or address"""
     limit: int
     """Calls an hour."""
     reading: Reading
@@ -62,12 +62,13 @@ class TooManyCallsError(ProblemError):
 
     def __init__(self, pace: Pace) -> None:
         whose = "Your organization" if pace.scope == "organization" else "You"
+        meter = {} if pace.scope == "address" else {"meter": API_CALLS}
         super().__init__(
             429,
             "too-many-requests",
             f"{whose} may make {pace.limit} calls an hour. Try again in {_seconds(pace.reading.wait)} s.",
             headers=pace.headers(),
-            extra={"scope": pace.scope, "limit": pace.limit, "meter": API_CALLS},
+            extra={"scope": pace.scope, "limit": pace.limit} | meter,
         )
 
 
@@ -111,11 +112,17 @@ class RateLimit:
             Pace(scope, rate.calls, reading)
             for scope, rate, reading in zip(("organization", "user"), rates.values(), readings, strict=True)
         ]
-        longest = max(paces, key=lambda pace: pace.reading.wait)
-        if longest.reading.wait:
-            REFUSED.labels(longest.scope).inc()
-            raise TooManyCallsError(longest)
+        _refuse_ahead(paces)
         return paces
+
+    async def admit_address(self, address: str, calls: int) -> None:
+        """Take one call of somebody who has no token.
+
+        Raises:
+            TooManyCallsError: So many were made from *address* within the hour.
+        """
+        [reading] = await self._take({f"genius:rate:address:{_hidden(address)}": Rate(calls)})
+        _refuse_ahead([Pace("address", calls, reading)])
 
     async def _take(self, rates: Rates) -> list[Reading]:
         if self._clock() >= self._resting_until:
@@ -136,8 +143,19 @@ def tightest(paces: Sequence[Pace]) -> Pace | None:
 def _rates(organization_id: UUID, user_id: str, calls: int) -> Rates:
     """Name the rates; a user's name may be an address, so its hash stands in the key."""
     whose = f"genius:rate:{{{organization_id}}}"
-    user = hashlib.blake2b(user_id.encode(), digest_size=12).hexdigest()
-    return {whose: Rate(calls), f"{whose}:{user}": Rate(math.ceil(calls * USER_PERCENT / 100))}
+    of_user = Rate(math.ceil(calls * USER_PERCENT / 100))
+    return {whose: Rate(calls), f"{whose}:{_hidden(user_id)}": of_user}
+
+
+def _hidden(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+
+
+def _refuse_ahead(paces: Sequence[Pace]) -> None:
+    longest = max(paces, key=lambda pace: pace.reading.wait)
+    if longest.reading.wait:
+        REFUSED.labels(longest.scope).inc()
+        raise TooManyCallsError(longest)
 
 
 def _seconds(span: timedelta) -> str:

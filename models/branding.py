@@ -12,7 +12,8 @@ class CustomDomain(TenantMixin, TimestampMixin, Base):
     """A domain that an organization says is its own, and whether its DNS agrees.
 
     Unique within the organization only: were it unique across, a refusal would tell who else is a customer.
-    Two may name a domain; only the one whose token its DNS shows has proved it.
+    Two may name a domain; only the one whose token its DNS shows has proved it. If both did, the one that
+    proved it last holds it, and shows its login page there (``migrations/sql/branding.sql``).
     """
 
     __tablename__ = "custom_domains"

@@ -18,8 +18,20 @@ class Sealer:
 
     def mint(self, organization_id: UUID, ttl: timedelta) -> str:
         """Return ``<organization>.<unix expiry>.<hmac>``, good for transactions begun within *ttl*."""
-        body = f"{organization_id}.{int(time.time() + ttl.total_seconds())}"
-        return f"{body}.{hmac.digest(self.secret, body.encode(), hashlib.sha256).hex()}"
+        body = f"{organization_id}.{_expiry(ttl)}"
+        return f"{body}.{self._sign(body)}"
+
+    def prove_domain(self, organization_id: UUID, domain: str, ttl: timedelta) -> tuple[str, int, str]:
+        """Return what ``app.hold_domain`` takes: that DNS showed this organization's token just now."""
+        expiry = _expiry(ttl)
+        return domain, expiry, self._sign(f"domain {domain} {organization_id} {expiry}")
+
+    def _sign(self, body: str) -> str:
+        return hmac.digest(self.secret, body.encode(), hashlib.sha256).hex()
+
+
+def _expiry(ttl: timedelta) -> int:
+    return int(time.time() + ttl.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

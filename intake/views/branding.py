@@ -20,6 +20,18 @@ class BrandingView(View):
     logo_text: str | None
 
 
+class PublicLookView(View):
+    """What a visitor sees before signing in: whose the page is, and nothing else of the organization."""
+
+    name: str
+    """As the organization wants it, or its own."""
+    colour: str | None
+    accent: str | None
+    logo: str | None
+    """A PNG or JPEG, in base64."""
+    logo_text: str | None
+
+
 class DomainView(View):
     id: UUID
     domain: str

@@ -21,6 +21,9 @@ OPEN_TO_ALL = {
     "GET /media/{organization_id}/{asset_id}/{expires_at}/{signature}": (
         "Fetched by social networks; the path is signed for one file of one organization, for a while."
     ),
+    "GET /api/v1/branding/by-domain/{domain}": (
+        "Whose login page this is: name, colours and logo for whoever sees the page anyway."
+    ),
     "GET /metrics": "Scraped inside the cluster; counts the platform's work, not a tenant's.",
 }
 """Routes without a caller, and why."""
@@ -29,12 +32,13 @@ DECIDED_INSIDE = {
     "POST /api/v1/jobs": "Each kind of job has a permission of its own, which submission asks for.",
     "POST /api/v1/jobs/batch": "As for one job.",
     "POST /api/v1/schedules": "Needs the permission of the kind that it fires.",
-    "PATCH /api/v1/schedules/{schedule_id}": "As for making one.",
-    "DELETE /api/v1/schedules/{schedule_id}": "As for making one.",
-    "POST /api/v1/schedules/{schedule_id}/pause": "As for making one.",
-    "POST /api/v1/schedules/{schedule_id}/resume": "As for making one.",
-    "POST /api/v1/schedules/{schedule_id}/run": "As for making one.",
-    "POST /api/v1/schedules/{schedule_id}/backfill": "As for making one.",
+    "PATCH /api/v1/schedules/{item_id}": "As for making one.",
+    "DELETE /api/v1/schedules/{item_id}": "As for making one.",
+    "POST /api/v1/schedules/{item_id}/restore": "As for making one.",
+    "POST /api/v1/schedules/{item_id}/pause": "As for making one.",
+    "POST /api/v1/schedules/{item_id}/resume": "As for making one.",
+    "POST /api/v1/schedules/{item_id}/run": "As for making one.",
+    "POST /api/v1/schedules/{item_id}/backfill": "As for making one.",
     "POST /api/v1/analytics/events": "Every member of an organization may record what its visitors did.",
     "PATCH /api/v1/scoring/model": "Asks for manage_leads after the plan's feature: `PredictionManager`.",
     "POST /api/v1/scoring/model/versions/{version}/retire": "As for changing the model.",
