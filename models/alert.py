@@ -2,11 +2,22 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    Integer,
+    UniqueConstraint,
+    func,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from models.base import (
     EMPTY_LIST,
@@ -156,6 +167,10 @@ class AlertDelivery(TenantMixin, CreatedMixin, Base):
     """Why the latest attempt did not succeed."""
     ended_at: Mapped[datetime | None]
 
+    if TYPE_CHECKING:  # set below, where attempts are known
+        attempts: Mapped[int]
+        log: Mapped[list[Any]]
+
 
 class DeliveryAttempt(TenantMixin, Base):
     """One attempt of a delivery; append-only."""
@@ -173,3 +188,22 @@ class DeliveryAttempt(TenantMixin, Base):
     """HTTP status or SMTP reply code; None when there was no answer."""
     error: Mapped[str | None]
     milliseconds: Mapped[int] = mapped_column(Integer)
+
+
+def _of_its_attempts(what: ColumnElement[Any]) -> Any:
+    """Return a column of a delivery that is computed from its attempts; read only where it is named."""
+    own = (
+        DeliveryAttempt.organization_id == AlertDelivery.organization_id,
+        DeliveryAttempt.delivery_id == AlertDelivery.id,
+    )
+    query = select(what).where(*own).correlate(AlertDelivery)
+    return column_property(query.scalar_subquery(), deferred=True)
+
+
+AlertDelivery.attempts = _of_its_attempts(func.count())
+AlertDelivery.log = _of_its_attempts(
+    func.coalesce(
+        func.jsonb_agg(aggregate_order_by(literal_column("delivery_attempts"), DeliveryAttempt.id)),
+        EMPTY_LIST,
+    )
+)

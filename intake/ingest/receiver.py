@@ -3,11 +3,10 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, HttpUrl, StrictBool, UrlConstraints
+from pydantic import AfterValidator, Field, HttpUrl, PlainSerializer, StrictBool, UrlConstraints
 
-from config.settings import Settings
+from config.settings import get_settings
 from intake.ingest.fields import Body, Email, Short
-from intake.problem import FieldError, InvalidRequestError
 from models.alert import AlertCondition
 from tasks.address import is_public
 from tasks.payloads import Text
@@ -26,10 +25,27 @@ def _one_address(email: str) -> str:
     return email
 
 
-def _bare(url: HttpUrl) -> HttpUrl:
+def _callable(url: HttpUrl) -> HttpUrl:
+    """Refuse what can be seen at once not to be on the public internet.
+
+    What a name leads to is looked at with every call, since it can change.
+    """
     if url.username is not None or url.password is not None:
         raise ValueError("must not hold a user or a password")
+    if get_settings().webhooks_to_private_addresses:
+        return url
+    if url.scheme != "https":
+        raise ValueError("must be an https address")
+    if not _names_the_public((urlsplit(str(url)).hostname or "").rstrip(".")):
+        raise ValueError("must be on the public internet")
     return url
+
+
+def _names_the_public(host: str) -> bool:
+    try:
+        return is_public(host)
+    except ValueError:  # a name
+        return "." in host and not host.endswith((".localhost", ".local", ".internal"))
 
 
 Conditions = Annotated[
@@ -37,7 +53,7 @@ Conditions = Annotated[
     Field(max_length=len(AlertCondition), description="Only these; empty is all."),
     AfterValidator(_each_once),
 ]
-Url = Annotated[HttpUrl, UrlConstraints(max_length=2_000), AfterValidator(_bare)]
+Url = Annotated[HttpUrl, UrlConstraints(max_length=2_000), AfterValidator(_callable), PlainSerializer(str)]
 
 
 class EndpointChange(Body):
@@ -67,30 +83,3 @@ class RecipientBody(RecipientChange):
     """An address that alerts are mailed to."""
 
     email: Annotated[Email, AfterValidator(_one_address)]
-
-
-def check_url(url: HttpUrl, settings: Settings) -> str:
-    """Return the address as text; refuse what can be seen at once not to be on the public internet.
-
-    What a name leads to is looked at with every call, since it can change.
-
-    Raises:
-        InvalidRequestError: It is not https, or names a private address.
-    """
-    text = str(url)
-    if settings.webhooks_to_private_addresses:
-        return text
-    if url.scheme != "https":
-        raise _refusal("must be an https address")
-    host = (urlsplit(text).hostname or "").rstrip(".")
-    try:
-        public = is_public(host)
-    except ValueError:  # a name
-        public = "." in host and not host.endswith((".localhost", ".local", ".internal"))
-    if not public:
-        raise _refusal("must be on the public internet")
-    return text
-
-
-def _refusal(message: str) -> InvalidRequestError:
-    return InvalidRequestError([FieldError(field="url", message=message)])

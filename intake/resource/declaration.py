@@ -61,7 +61,7 @@ class Rules:
     """
 
     def before(self, repository: "Repository", item_ids: Sequence[UUID]) -> None:
-        """Lock what other code locks before such rows, so that nobody waits for each other."""
+        """Refuse, or lock what other code locks before such rows, so that nobody waits for each other."""
 
     def made(self, repository: "Repository", values: Values) -> Values:  # noqa: ARG002 - for those who override
         """Return the columns of a new row."""
@@ -102,11 +102,14 @@ class Resource:
     table: type[TenantMixin]
     view: type[View]
     """What is shown; each field is a column."""
+    listed: type[View] | None = None
+    """What a list shows of each; None: the same."""
     create: type[Body] | None = None
     """What is sent to make one; None: it is made elsewhere."""
     change: type[Body] | None = None
     """What may be changed; None: nothing."""
-    manage: Permission
+    manage: Permission | None
+    """None: it depends on the row, and the rules ask before it is locked."""
     read: Permission | None = None
     """None: every caller of the organization may."""
     removable: bool = True
@@ -153,6 +156,10 @@ class Resource:
         """Return a column of the table."""
         attribute: QueryableAttribute[Any] = getattr(self.table, name)
         return attribute
+
+    def columns_of(self, view: type[View]) -> list[QueryableAttribute[Any]]:
+        """Return the columns that *view* shows."""
+        return [self.column(name) for name in view.model_fields]
 
 
 def _is_indexed(table: Any, column: str) -> bool:

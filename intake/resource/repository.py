@@ -9,7 +9,6 @@ import orjson
 from fastapi import Request
 from pydantic import TypeAdapter
 from sqlalchemy import Row, Select, delete, func, insert, select, tuple_, update
-from sqlalchemy.orm import Session
 
 from intake.allowance import make_room
 from intake.auth import Caller
@@ -35,22 +34,22 @@ class Repository:
     """
 
     def __init__(self, session: TenantSession, caller: Caller, resource: Resource) -> None:
-        self.session: Session = session
+        self.session = session
         self.caller = caller
         self.has_written = False
         self._holds_all = False
         self._to_create = 1
         self._resource = resource
-        self._columns = [resource.column(name) for name in resource.view.model_fields]
+        self._columns = resource.columns_of(resource.view)
 
     def page(self, query: ListQuery) -> tuple[Sequence[View], str | None]:
         """Return a page and the cursor of the next."""
+        view = self._resource.listed or self._resource.view
         column = self._resource.column(query.sorted_by)
         order = (column, self._resource.column("id"))
         listing = self._listing(query)
-        found = (
-            self._select(deleted=query.deleted).add_columns(*order).where(*query.conditions(self._resource))
-        )
+        found = self._select(*self._resource.columns_of(view), *order, deleted=query.deleted)
+        found = found.where(*query.conditions(self._resource))
         if query.cursor is not None:
             adapter: TypeAdapter[Place] = TypeAdapter(tuple[column.type.python_type, UUID])  # type: ignore[name-defined]
             place = tuple_(*read_cursor(query.cursor, listing, adapter))
@@ -59,7 +58,7 @@ class Repository:
         rows = self.session.execute(found.limit(query.limit + 1)).all()
         shown = rows[: query.limit]
         following = write_cursor(shown[-1][-2:], listing) if len(rows) > query.limit else None
-        return [self._show(row) for row in shown], following
+        return [view.model_validate(row) for row in shown], following
 
     def find(self, item_id: UUID) -> View:
         """Return what is shown of one.
@@ -69,13 +68,13 @@ class Repository:
         """
         return self._one(self._select().where(self._resource.column("id") == item_id))
 
-    def create(self, body: Body) -> View:
-        """Make one."""
+    def create(self, body: Body, beside: Values | None = None) -> View:
+        """Make one, with the columns *beside* what was sent, which are ours."""
         self.take_turn(growing=True)
         self._allow(self._to_create)
         if self._to_create > 1:
             self._to_create = 0  # there was room for all that come
-        return self._insert(self._resource.rules.made(self, body.model_dump()))
+        return self._insert(self._resource.rules.made(self, body.model_dump() | (beside or {})))
 
     def change(self, item_id: UUID, body: Body, *, if_match: str | None = None) -> View:
         """Change one; a body without fields changes nothing."""
@@ -174,8 +173,8 @@ class Repository:
             raise NotFoundError(self._resource.name)
         return self._show(row)
 
-    def _select(self, *, deleted: bool = False) -> Select[Any]:
-        query = select(*self._columns).where(*self._resource.only)
+    def _select(self, *columns: Any, deleted: bool = False) -> Select[Any]:
+        query = select(*(columns or self._columns)).where(*self._resource.only)
         if not deleted:
             return query
         gone = self._resource.column("deleted_at").is_not(None)

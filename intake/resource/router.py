@@ -16,6 +16,7 @@ from intake.resource.declaration import Resource
 from intake.resource.etag import IfMatch, IfNoneMatch, answer
 from intake.resource.query import ListQuery, query_of
 from intake.resource.repository import open_repository
+from models.user import Permission
 
 TAG = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Names what is answered."}}}
 TAGGED: Responses = {200: TAG}
@@ -44,19 +45,23 @@ def routes_of(resource: Resource) -> APIRouter:
 
 def reader(resource: Resource) -> Any:
     """Return the dependency of a route that reads *resource*."""
-    return Depends(admit if resource.read is None else allowed(resource.read))
+    return _asking(resource.read)
 
 
 def manager(resource: Resource) -> Any:
     """Return the dependency of a route that changes *resource*."""
-    return Depends(allowed(resource.manage))
+    return _asking(resource.manage)
+
+
+def _asking(permission: Permission | None) -> Any:
+    return Depends(admit if permission is None else allowed(permission))
 
 
 def _add_listing(router: APIRouter, resource: Resource) -> None:
     reads = reader(resource)
-    query_model = query_of(resource)
+    query_model, shown = query_of(resource), resource.listed or resource.view
 
-    @router.get("", response_model=Page[resource.view], responses=READ, summary=f"List: {resource.path[1:]}")  # type: ignore[name-defined]
+    @router.get("", response_model=Page[shown], responses=READ, summary=f"List: {resource.path[1:]}")  # type: ignore[valid-type]
     def list_them(
         request: Request,
         caller: Annotated[Caller, reads],

@@ -20,10 +20,10 @@ API = "/api/v1"
 MARKED = frozenset(
     f"{API}/{path}"
     for path in (
-        *("jobs", "dead-letters/{job_id}", "schedules/{schedule_id}", "leads", "leads/export.csv"),
+        *("jobs", "dead-letters/{job_id}", "schedules/{item_id}", "leads", "leads/export.csv"),
         *("scoring/rules", "scoring/model", "analytics/rollup", "social/accounts", "social/posts/{post_id}"),
         *("content/media/{item_id}/file", "campaigns/{item_id}", "reports/{report_id}", "alerts"),
-        *("alerts/deliveries/{delivery_id}", "webhooks", "alert-recipients", "users", "organization"),
+        *("alerts/deliveries/{item_id}", "webhooks", "alert-recipients", "users", "organization"),
     )
 )
 """Routes that give a tenant texts or ids of its own: the watch has to see them."""

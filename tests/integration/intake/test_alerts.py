@@ -9,7 +9,7 @@ from sqlalchemy import select, text, update
 from uuid_utils.compat import uuid7
 
 from config.settings import Settings
-from models.alert import Alert, DeliveryAttempt, WebhookEndpoint
+from models.alert import Alert, DeliveryAttempt, EmailRecipient, WebhookEndpoint
 from models.job import Job, OutboxRow
 from models.organization import Tenant
 from models.session import Database, tenant_session
@@ -46,10 +46,10 @@ def test_an_endpoint_is_made_changed_and_removed(client: httpx.Client, as_acme: 
     assert changed["url"] == HOOK["url"]
     assert change.items() <= changed.items()
     assert client.get(path, headers=as_acme).json() == changed
-    assert client.get("/api/v1/webhooks", headers=as_acme).json() == [changed]
+    assert client.get("/api/v1/webhooks", headers=as_acme).json()["items"] == [changed]
     assert client.delete(path, headers=as_acme).status_code == 204
     refused(client.get(path, headers=as_acme), 404, "not-found")
-    assert client.get("/api/v1/webhooks", headers=as_acme).json() == []
+    assert client.get("/api/v1/webhooks", headers=as_acme).json()["items"] == []
 
 
 def test_its_secret_is_shown_once_and_lies_encrypted(
@@ -96,7 +96,7 @@ def test_its_secret_is_shown_once_and_lies_encrypted(
 def test_an_address_that_is_not_public_is_refused(client: httpx.Client, as_acme: Headers, url: str) -> None:
     answer = client.post("/api/v1/webhooks", json={"url": url}, headers=as_acme)
     assert refused(answer, 422, "invalid-request")["errors"][0]["field"] == "url"
-    assert client.get("/api/v1/webhooks", headers=as_acme).json() == []
+    assert client.get("/api/v1/webhooks", headers=as_acme).json()["items"] == []
 
 
 def test_a_change_of_address_is_checked_too(client: httpx.Client, as_acme: Headers) -> None:
@@ -106,8 +106,56 @@ def test_a_change_of_address_is_checked_too(client: httpx.Client, as_acme: Heade
 
 
 def test_there_are_ten_endpoints_at_most(client: httpx.Client, as_acme: Headers) -> None:
-    made = [client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).status_code for _ in range(11)]
-    assert made == [201] * 10 + [409]
+    made = [client.post("/api/v1/webhooks", json=HOOK, headers=as_acme) for _ in range(11)]
+    assert [one.status_code for one in made] == [201] * 10 + [409]
+    first = made[0].headers["Location"]
+    client.delete(first, headers=as_acme)
+    client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).raise_for_status()
+    refused(client.post(f"{first}/restore", headers=as_acme), 409, "too-many")
+
+
+def test_an_endpoint_comes_back_with_its_secret(
+    client: httpx.Client, acme: Tenant, as_acme: Headers, database: Database
+) -> None:
+    path = client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).headers["Location"]
+    [before] = sealed_of(database, acme)
+    client.delete(path, headers=as_acme)
+    for act in ("secret", "test"):
+        refused(client.post(f"{path}/{act}", headers=as_acme), 404, "not-found")
+    back = client.post(f"{path}/restore", headers=as_acme)
+    assert HOOK.items() <= back.json().items()
+    [after] = sealed_of(database, acme)
+    assert after.secret_encrypted == before.secret_encrypted
+
+
+def test_of_two_who_change_an_endpoint_one_is_told(client: httpx.Client, as_acme: Headers) -> None:
+    path = client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).headers["Location"]
+    seen = as_acme | {"If-Match": client.get(path, headers=as_acme).headers["ETag"]}
+    client.patch(path, json={"paused": True}, headers=seen).raise_for_status()
+    refused(client.patch(path, json={"description": "no"}, headers=seen), 412, "changed-meanwhile")
+    refused(client.delete(path, headers=seen), 412, "changed-meanwhile")
+
+
+def test_what_goes_on_is_not_paused_by_us_any_more(
+    client: httpx.Client, acme: Tenant, as_acme: Headers, database: Database
+) -> None:
+    path = client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).headers["Location"]
+    with tenant_session(database, acme.organization_id) as session:
+        session.execute(update(WebhookEndpoint).values(paused=True, paused_reason="gone"))
+    shown = client.patch(path, json={"description": None}, headers=as_acme).json()
+    assert (shown["paused"], shown["paused_reason"]) == (True, "gone")
+    shown = client.patch(path, json={"paused": False}, headers=as_acme).json()
+    assert (shown["paused"], shown["paused_reason"]) == (False, None)
+
+
+def test_endpoints_are_listed_page_by_page(client: httpx.Client, as_acme: Headers) -> None:
+    made = [client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).json()["id"] for _ in range(3)]
+    page = client.get("/api/v1/webhooks?limit=2", headers=as_acme).json()
+    rest = client.get(f"/api/v1/webhooks?limit=2&cursor={page['next_cursor']}", headers=as_acme).json()
+    assert [one["id"] for one in page["items"] + rest["items"]] == made[::-1]
+    assert rest["next_cursor"] is None
+    rising = client.get("/api/v1/webhooks?sort=created_at", headers=as_acme).json()["items"]
+    assert [one["id"] for one in rising] == made
 
 
 def test_a_recipient_is_made_once_changed_and_removed(client: httpx.Client, as_acme: Headers) -> None:
@@ -118,11 +166,43 @@ def test_a_recipient_is_made_once_changed_and_removed(client: httpx.Client, as_a
     refused(again, 409, "exists")
     path = made.headers["Location"]
     assert client.patch(path, json={"paused": True}, headers=as_acme).json()["paused"] is True
-    assert [one["name"] for one in client.get("/api/v1/alert-recipients", headers=as_acme).json()] == [
-        "Ann <b>"
-    ]
+    assert names(client, as_acme) == ["Ann <b>"]
+    assert names(client, as_acme, "?email=ann@example.org&paused=true") == ["Ann <b>"]
+    assert names(client, as_acme, "?paused=false") == []
     assert client.delete(path, headers=as_acme).status_code == 204
-    assert client.get("/api/v1/alert-recipients", headers=as_acme).json() == []
+    assert (names(client, as_acme), names(client, as_acme, "?deleted=true")) == ([], ["Ann <b>"])
+
+
+def names(client: httpx.Client, headers: Headers, query: str = "") -> list[str | None]:
+    page = client.get(f"/api/v1/alert-recipients{query}", headers=headers).json()
+    return [one["name"] for one in page["items"]]
+
+
+def test_a_recipient_comes_back_unless_the_address_is_taken(client: httpx.Client, as_acme: Headers) -> None:
+    body = {"email": "ann@example.org"}
+    first = client.post("/api/v1/alert-recipients", json=body, headers=as_acme).headers["Location"]
+    client.delete(first, headers=as_acme)
+    second = client.post("/api/v1/alert-recipients", json=body, headers=as_acme).headers["Location"]
+    refused(client.post(f"{first}/restore", headers=as_acme), 409, "exists")
+    client.delete(second, headers=as_acme)
+    assert client.post(f"{first}/restore", headers=as_acme).json()["email"] == "ann@example.org"
+    assert client.get(first, headers=as_acme).json()["deleted_at"] is None
+
+
+def test_there_are_fifty_recipients_at_most(
+    client: httpx.Client, acme: Tenant, as_acme: Headers, database: Database
+) -> None:
+    with tenant_session(database, acme.organization_id) as session:
+        session.add_all(
+            EmailRecipient(organization_id=acme.organization_id, email=name, email_norm=name)
+            for name in (f"{number}@example.org" for number in range(49))
+        )
+    last, beyond = (
+        client.post("/api/v1/alert-recipients", json={"email": f"{name}@example.org"}, headers=as_acme)
+        for name in ("last", "beyond")
+    )
+    assert last.status_code == 201
+    refused(beyond, 409, "too-many")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +248,13 @@ def test_a_test_is_a_delivery_with_a_job_and_a_log(
         )
     [listed] = client.get("/api/v1/alerts/deliveries?state=pending", headers=as_acme).json()["items"]
     assert (listed["id"], listed["attempts"]) == (delivery["id"], 1)
+    assert not {"body", "log"} & set(listed)
     detail = client.get(f"/api/v1/alerts/deliveries/{delivery['id']}", headers=as_acme).json()
     assert [(one["status"], one["error"]) for one in detail["log"]] == [(500, "the endpoint answered 500")]
     endpoint_id = path.rpartition("/")[2]
     assert client.get(f"/api/v1/alerts/deliveries?receiver_id={endpoint_id}", headers=as_acme).json()["items"]
+    others = client.get(f"/api/v1/alerts/deliveries?receiver_id={delivery['id']}", headers=as_acme).json()
+    assert others["items"] == []
     client.patch(path, json={"paused": True}, headers=as_acme)
     refused(client.post(f"{path}/test", headers=as_acme), 409, "paused")
 
@@ -226,6 +309,8 @@ def test_what_is_another_tenants_does_not_exist(
         ("DELETE", hook),
         ("POST", f"{hook}/secret"),
         ("POST", f"{hook}/test"),
+        ("POST", f"{hook}/restore"),
+        ("GET", recipient),
         ("PATCH", recipient),
         ("DELETE", recipient),
         ("POST", f"{recipient}/test"),
