@@ -1,17 +1,31 @@
 """What a tenant posts to have a job recur, and the rules that a schedule keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 import orjson
-from pydantic import Field, JsonValue, StrictBool, StrictInt, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
+from sqlalchemy import select
 
-from intake.auth import Caller
 from intake.ingest.fields import Body, Day, Moment, Short
 from intake.problem import ConflictError, FieldError, ForbiddenError, InvalidRequestError
+from intake.resource.declaration import Rules, Values
+from intake.resource.repository import Repository
 from intake.submission import any_kind
 from intake.validation import refuse
+from intake.views.schedule import ScheduleView
 from models.organization import Tenant
 from models.schedule import Overlap, Schedule
 from models.user import Permission
@@ -27,6 +41,9 @@ MOST_BACKFILLED = 100
 MINUTE, DAY = 60, 24 * 3600
 TIMING = frozenset({"cron", "interval_seconds", "time_zone", "starts_at", "ends_at"})
 """Fields whose change moves the next run."""
+
+OF_TENANT = Schedule.platform.is_(None)
+"""The platform's own are neither seen nor touched."""
 
 
 class ScheduleChange(Body):
@@ -68,18 +85,6 @@ class ScheduleChange(Body):
             raise ValueError("give either cron or interval_seconds, and not both")
         return self
 
-    def values(self, tenant: Tenant, now: datetime) -> dict[str, Any]:
-        """Return what was given, by column."""
-        values = self.model_dump(exclude_unset=True, exclude={"payload"})
-        for name, otherwise in (("time_zone", tenant.time_zone), ("starts_at", now)):
-            if name in values and values[name] is None:
-                values[name] = otherwise
-        if self.cron is not None:
-            values["interval_seconds"] = None
-        if self.interval_seconds is not None:
-            values["cron"] = None
-        return values
-
 
 class ScheduleBody(ScheduleChange):
     """A new schedule."""
@@ -88,6 +93,11 @@ class ScheduleBody(ScheduleChange):
     kind: str
     payload: Any
     paused: StrictBool = False
+
+    @field_serializer("payload")
+    def as_recorded(self, payload: BaseModel) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return payload.model_dump(mode="json")
 
 
 class Backfill(Body):
@@ -100,52 +110,77 @@ class Backfill(Body):
 SCHEDULE: TypeAdapter[ScheduleBody] = TypeAdapter(any_kind(ScheduleBody, "Schedule"))
 
 
-def new_schedule(caller: Caller, body: ScheduleBody) -> Schedule:
-    """Return the schedule that *body* describes."""
-    tenant, now = caller.tenant, datetime.now(UTC)
-    defaults: dict[str, Any] = {
-        name: getattr(body, name) for name in ("overlap", "jitter_seconds", "catch_up_seconds", "priority")
-    }
-    schedule = Schedule(
-        organization_id=tenant.organization_id,
-        created_by=caller.user_uuid,
-        payload=body.payload.model_dump(mode="json"),
-        **(defaults | {"time_zone": tenant.time_zone, "starts_at": now} | body.values(tenant, now)),
-    )
-    keep_rules(schedule, tenant)
-    schedule.next_nominal = next_from(timing_of(schedule), now)
-    return schedule
+class ScheduleRules(Rules):
+    """What a schedule keeps beside its schema: the kind's terms, the plan's, and a next run."""
+
+    def before(self, repository: Repository, item_ids: Sequence[UUID]) -> None:
+        """Ask for the permission of each one's kind, which never changes."""
+        query = select(Schedule.kind).where(Schedule.id.in_(item_ids), OF_TENANT)
+        for kind in repository.session.scalars(query.execution_options(include_deleted=True)):
+            repository.caller.require(permission_of(kind))
+
+    def made(self, repository: Repository, values: Values) -> Values:
+        caller, now = repository.caller, datetime.now(UTC)
+        values = _filled(values, caller.tenant, now)
+        schedule = Schedule(**values)
+        keep_rules(schedule, caller.tenant)
+        following = next_from(timing_of(schedule), now)
+        return values | {"created_by": caller.user_uuid, "next_nominal": following}
+
+    def changed(self, repository: Repository, row: ScheduleView, values: Values) -> Values:
+        """Move the next run if it is about time; what a beat computed before is not fired any more."""
+        tenant, now = repository.caller.tenant, datetime.now(UTC)
+        values = _filled(values, tenant, now)
+        if "payload" in values:
+            values["payload"] = payload_of(row.kind, values["payload"])
+        schedule = Schedule(**dict(row) | values)
+        keep_rules(schedule, tenant)
+        if TIMING & values.keys():
+            values["next_nominal"] = next_from(timing_of(schedule), now)
+        return values | {"revision": Schedule.revision + 1}
+
+    def removed(self, repository: Repository, row: ScheduleView) -> Values:  # noqa: ARG002 - as the base has it
+        return {"next_nominal": None, "buffered_nominal": None}
+
+    def restored(self, repository: Repository, row: ScheduleView) -> Values:
+        """Go on from now, if it has runs left: what came due while it was away is not a run."""
+        schedule = row.schedule()
+        keep_rules(schedule, repository.caller.tenant)
+        following = timing_of(schedule).next_after(datetime.now(UTC))
+        return {"next_nominal": following, "revision": Schedule.revision + 1}
 
 
-def change_schedule(schedule: Schedule, tenant: Tenant, change: ScheduleChange) -> None:
-    """Apply *change*; what a beat computed from the schedule as it was is not fired any more."""
-    now = datetime.now(UTC)
-    values = change.values(tenant, now)
-    for name, value in values.items():
-        setattr(schedule, name, value)
-    if "payload" in change.model_fields_set:
-        schedule.payload = payload_of(schedule, change.payload)
-    keep_rules(schedule, tenant)
-    if TIMING & values.keys():
-        schedule.next_nominal = next_from(timing_of(schedule), now)
-    schedule.revision += 1
+def resumed(row: ScheduleView) -> Values:
+    """Return the columns to change of a schedule that goes on with its next run from now."""
+    following = next_from(timing_of(row.schedule()), datetime.now(UTC))
+    return {"paused": False, "next_nominal": following, "revision": Schedule.revision + 1}
 
 
-def kind_of(schedule: Schedule) -> JobKind[Any]:
-    """Return the schedule's kind.
+def _filled(values: Values, tenant: Tenant, now: datetime) -> Values:
+    """Return *values* with what null stands for; of cron and interval, one replaces the other."""
+    nulls = {"time_zone": tenant.time_zone, "starts_at": now}
+    values = values | {name: value for name, value in nulls.items() if values.get(name, value) is None}
+    for given, other in (("cron", "interval_seconds"), ("interval_seconds", "cron")):
+        if values.get(given) is not None:
+            values[other] = None
+    return values
+
+
+def kind_of(name: str) -> JobKind[Any]:
+    """Return the kind of a schedule.
 
     Raises:
         ConflictError: A later version of the system has no such kind any more.
     """
-    kind = TENANT_CATALOG.get(schedule.kind)
+    kind = TENANT_CATALOG.get(name)
     if kind is None:
-        raise ConflictError("kind-gone", f"There is no kind {schedule.kind} any more; delete the schedule.")
+        raise ConflictError("kind-gone", f"There is no kind {name} any more; delete the schedule.")
     return kind
 
 
-def payload_of(schedule: Schedule, payload: Mapping[str, Any]) -> dict[str, Any]:
+def payload_of(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the payload as recorded, validated by the kind's model."""
-    model = kind_of(schedule).payload
+    model = kind_of(kind).payload
     try:
         return dict(model.model_validate_json(orjson.dumps(payload), strict=True).model_dump(mode="json"))
     except ValidationError as error:
@@ -161,7 +196,7 @@ def keep_rules(schedule: Schedule, tenant: Tenant) -> None:
         ForbiddenError: The plan allows no schedule that runs so often.
         FeatureNotInPlanError: The plan lacks what the kind needs.
     """
-    feature = kind_of(schedule).feature
+    feature = kind_of(schedule.kind).feature
     if feature and not tenant.terms.offers(feature):
         raise FeatureNotInPlanError(feature, tenant.plan)
     timing = timing_of(schedule)
@@ -212,9 +247,9 @@ def backfilled(schedule: Schedule, body: Backfill) -> list[datetime]:
     return moments
 
 
-def permission_of(schedule: Schedule) -> str:
-    """Return what a caller needs to touch a schedule: what it needs to submit the kind."""
-    kind = TENANT_CATALOG.get(schedule.kind)
+def permission_of(name: str) -> str:
+    """Return what a caller needs to touch a schedule of a kind: what it needs to submit one."""
+    kind = TENANT_CATALOG.get(name)
     return kind.permission if kind and kind.permission else Permission.MANAGE_JOBS
 
 

@@ -1,57 +1,64 @@
 """Schedules: have a job recur; look ahead, look back, change, pause, run now, backfill."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
-from intake.allowance import make_room
 from intake.auth import AnyCaller, Caller, allowed
 from intake.body import body_of
-from intake.openapi import READ, READ_ONE, WRITE, problems
+from intake.openapi import READ_ONE, WRITE, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
 from intake.recurrence import (
+    OF_TENANT,
     SCHEDULE,
     Backfill,
     ScheduleBody,
     ScheduleChange,
+    ScheduleRules,
     backfilled,
-    change_schedule,
     kind_of,
-    new_schedule,
-    next_from,
     permission_of,
+    resumed,
 )
+from intake.resource.declaration import Resource, equals
+from intake.resource.etag import answer
+from intake.resource.repository import Repository, open_repository
+from intake.resource.router import TAG, TAGGED, routes_of
 from intake.submission import KeyHeader
 from intake.views.base import View
-from intake.views.schedule import (
-    NextRun,
-    RunView,
-    ScheduleView,
-    list_runs,
-    list_schedules,
-    next_runs,
-    show,
-)
+from intake.views.schedule import NextRun, RunView, ScheduleView, list_runs, next_runs
 from models.schedule import RunState, RunTrigger, Schedule
-from models.session import tenant_session
 from models.user import Permission
-from tasks.catalog import TENANT_CATALOG
-from worker.fire import FiredRun, fire_moments, timing_of
+from worker.fire import FiredRun, fire_moments
 
-router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
+SCHEDULES = Resource(
+    name="schedule",
+    path="/schedules",
+    table=Schedule,
+    view=ScheduleView,
+    change=ScheduleChange,  # made by the route below: what a kind takes depends on the kind
+    manage=None,
+    read=Permission.VIEW_JOBS,
+    only=(OF_TENANT,),
+    filters={"kind": equals(Schedule.kind), "paused": equals(Schedule.paused, bool)},
+    meter="schedules",
+    rules=ScheduleRules(),
+)
+
+PATH = "/api/v1/schedules"
+
+router = APIRouter(tags=["schedules"])
 
 Viewer = Annotated[Caller, Depends(allowed(Permission.VIEW_JOBS))]
 
 _schedule, _schedule_extra = body_of("ScheduleBody", SCHEDULE)
-_change, _change_extra = body_of("ScheduleChange", TypeAdapter(ScheduleChange))
 _backfill, _backfill_extra = body_of("Backfill", TypeAdapter(Backfill))
-_places = Cursor(TypeAdapter(UUID))
 _moments = Cursor(TypeAdapter(datetime))
 
 
@@ -76,120 +83,81 @@ class Backfilled(View):
 
 
 @router.post(
-    "",
+    PATH,
     status_code=201,
-    responses=WRITE,
+    response_model=ScheduleView,
+    responses=WRITE | {201: TAG},
     openapi_extra=_schedule_extra,
     summary="Have a job recur by cron or interval",
 )
-def create(
-    request: Request, response: Response, caller: AnyCaller, body: Annotated[ScheduleBody, _schedule]
-) -> ScheduleView:
-    permission = TENANT_CATALOG[body.kind].permission
-    assert permission is not None
-    caller.require(permission)
-    schedule = new_schedule(caller, body)
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        make_room(session, caller, "schedules")
-        session.add(schedule)
-        session.flush()
-        session.refresh(schedule)
-    response.headers["Location"] = f"{router.prefix}/{schedule.id}"
-    return show(schedule)
+def create(request: Request, caller: AnyCaller, body: Annotated[ScheduleBody, _schedule]) -> Response:
+    caller.require(permission_of(body.kind))
+    with open_repository(request, caller, SCHEDULES) as repository:
+        made: Any = repository.create(body)
+    return answer(made, status=201, headers={"Location": f"{PATH}/{made.id}"})
 
 
-@router.get("", responses=READ, summary="List schedules, newest first")
-def schedules(
-    request: Request, caller: Viewer, *, cursor: CursorParameter = None, limit: Limit = 50
-) -> Page[ScheduleView]:
-    before = _places.read(cursor)
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        rows = list_schedules(session, before=before, limit=limit + 1)
-    shown, following = _places.page(rows, limit, lambda row: row.id)
-    return Page(items=[show(row) for row in shown], next_cursor=following)
-
-
-@router.get("/{schedule_id}", responses=READ_ONE, summary="One schedule, with its next five runs")
-def schedule(request: Request, caller: Viewer, schedule_id: UUID) -> ScheduleView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        return show(_find(session, schedule_id))
-
-
-@router.get("/{schedule_id}/next", responses=READ_ONE, summary="The next runs")
+@router.get(PATH + "/{item_id}/next", responses=READ_ONE, summary="The next runs")
 def upcoming(
     request: Request,
     caller: Viewer,
-    schedule_id: UUID,
+    item_id: UUID,
     count: Annotated[int, Query(ge=1, le=100)] = 5,
 ) -> list[NextRun]:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        return next_runs(_find(session, schedule_id), count)
+    with open_repository(request, caller, SCHEDULES) as repository:
+        return next_runs(_found(repository, item_id), count)
 
 
-@router.get("/{schedule_id}/runs", responses=READ_ONE, summary="What became of each moment, the latest first")
+@router.get(
+    PATH + "/{item_id}/runs", responses=READ_ONE, summary="What became of each moment, the latest first"
+)
 def runs(  # noqa: PLR0913 - one parameter per filter
     request: Request,
     caller: Viewer,
-    schedule_id: UUID,
+    item_id: UUID,
     *,
     state: RunState | None = None,
     cursor: CursorParameter = None,
     limit: Limit = 50,
 ) -> Page[RunView]:
     before = _moments.read(cursor)
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        _find(session, schedule_id)
-        rows = list_runs(session, schedule_id, state=state, before=before, limit=limit + 1)
+    with open_repository(request, caller, SCHEDULES) as repository:
+        repository.find(item_id)
+        rows = list_runs(repository.session, item_id, state=state, before=before, limit=limit + 1)
     shown, following = _moments.page(rows, limit, lambda row: row.nominal_time)
     return Page(items=[RunView.model_validate(row) for row in shown], next_cursor=following)
 
 
-@router.patch(
-    "/{schedule_id}",
-    responses=WRITE | problems(404, 409),
-    openapi_extra=_change_extra,
-    summary="Change a schedule",
+@router.post(
+    PATH + "/{item_id}/pause",
+    response_model=ScheduleView,
+    responses=READ_ONE | TAGGED,
+    summary="Let it rest; what comes due meanwhile never runs",
 )
-def change(
-    request: Request, caller: AnyCaller, schedule_id: UUID, body: Annotated[ScheduleChange, _change]
-) -> ScheduleView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        found = _take(session, caller, schedule_id)
-        change_schedule(found, caller.tenant, body)
-        return _shown_anew(session, found)
+def pause(request: Request, caller: AnyCaller, item_id: UUID) -> Response:
+    with _taken(request, caller, item_id) as (repository, row):
+        return answer(row if row.paused else repository.write(item_id, {"paused": True}))
 
 
 @router.post(
-    "/{schedule_id}/pause", responses=READ_ONE, summary="Let it rest; what comes due meanwhile never runs"
+    PATH + "/{item_id}/resume",
+    response_model=ScheduleView,
+    responses=READ_ONE | TAGGED,
+    summary="Go on with the next run from now",
 )
-def pause(request: Request, caller: AnyCaller, schedule_id: UUID) -> ScheduleView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        found = _take(session, caller, schedule_id)
-        found.paused = True
-        return _shown_anew(session, found)
-
-
-@router.post("/{schedule_id}/resume", responses=READ_ONE, summary="Go on with the next run from now")
-def resume(request: Request, caller: AnyCaller, schedule_id: UUID) -> ScheduleView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        found = _take(session, caller, schedule_id)
-        if found.paused:
-            found.next_nominal = next_from(timing_of(found), datetime.now(UTC))
-            found.paused = False
-            found.revision += 1
-        return _shown_anew(session, found)
+def resume(request: Request, caller: AnyCaller, item_id: UUID) -> Response:
+    with _taken(request, caller, item_id) as (repository, row):
+        return answer(repository.write(item_id, resumed(row)) if row.paused else row)
 
 
 @router.post(
-    "/{schedule_id}/run",
+    PATH + "/{item_id}/run",
     status_code=202,
     responses=READ_ONE | problems(409),
     summary="Run it now, paused or not, whatever its overlap policy",
 )
-def run_now(
-    request: Request, caller: AnyCaller, schedule_id: UUID, idempotency_key: KeyHeader = None
-) -> RunNow:
-    found = _read(request, caller, schedule_id)
+def run_now(request: Request, caller: AnyCaller, item_id: UUID, idempotency_key: KeyHeader = None) -> RunNow:
+    found = _to_fire(request, caller, item_id)
     now = [datetime.now(UTC)]
     fired = _fire(request, caller, found, now, trigger=RunTrigger.MANUAL, idempotency_key=idempotency_key)
     if not fired:  # deleted since it was read
@@ -198,7 +166,7 @@ def run_now(
 
 
 @router.post(
-    "/{schedule_id}/backfill",
+    PATH + "/{item_id}/backfill",
     status_code=202,
     responses=WRITE | problems(404, 409),
     openapi_extra=_backfill_extra,
@@ -206,9 +174,9 @@ def run_now(
     description="Asked again, it runs nothing twice: a moment that has its job counts as `already_fired`.",
 )
 def backfill(
-    request: Request, caller: AnyCaller, schedule_id: UUID, body: Annotated[Backfill, _backfill]
+    request: Request, caller: AnyCaller, item_id: UUID, body: Annotated[Backfill, _backfill]
 ) -> Backfilled:
-    found = _read(request, caller, schedule_id)
+    found = _to_fire(request, caller, item_id)
     moments = backfilled(found, body)
     fired = _fire(request, caller, found, moments, trigger=RunTrigger.BACKFILL)
     return Backfilled(
@@ -216,42 +184,28 @@ def backfill(
     )
 
 
-@router.delete(
-    "/{schedule_id}", status_code=204, responses=READ_ONE, summary="Delete a schedule; its jobs stay"
-)
-def delete(request: Request, caller: AnyCaller, schedule_id: UUID) -> None:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        found = _take(session, caller, schedule_id)
-        found.deleted_at = datetime.now(UTC)
-        found.next_nominal = found.buffered_nominal = None
+router.include_router(routes_of(SCHEDULES))
 
 
-def _find(session: Session, schedule_id: UUID, *, lock: bool = False) -> Schedule:
-    query = select(Schedule).where(Schedule.id == schedule_id, Schedule.platform.is_(None))
-    found = session.scalars(query.with_for_update() if lock else query).one_or_none()
-    if found is None:
-        raise NotFoundError("schedule")
+@contextmanager
+def _taken(request: Request, caller: Caller, item_id: UUID) -> Iterator[tuple[Repository, Any]]:
+    """Hold the schedule for a change: no beat fires it before the transaction ends."""
+    with open_repository(request, caller, SCHEDULES) as repository:
+        repository.take_turn([item_id])
+        yield repository, repository.hold(item_id)
+
+
+def _found(repository: Repository, item_id: UUID) -> Schedule:
+    row: Any = repository.find(item_id)
+    found: Schedule = row.schedule()
     return found
 
 
-def _take(session: Session, caller: Caller, schedule_id: UUID) -> Schedule:
-    """Return the schedule for a change: no beat fires it before the transaction ends."""
-    found = _find(session, schedule_id, lock=True)
-    caller.require(permission_of(found))
+def _to_fire(request: Request, caller: Caller, item_id: UUID) -> Schedule:
+    with open_repository(request, caller, SCHEDULES) as repository:
+        found = _found(repository, item_id)
+    caller.require(permission_of(found.kind))
     return found
-
-
-def _read(request: Request, caller: Caller, schedule_id: UUID) -> Schedule:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        found = _find(session, schedule_id)
-    caller.require(permission_of(found))
-    return found
-
-
-def _shown_anew(session: Session, found: Schedule) -> ScheduleView:
-    found.updated_at = session.scalars(select(func.now())).one()
-    session.flush()
-    return show(found)
 
 
 def _fire(  # noqa: PLR0913 - who asks is apart from what is asked
@@ -267,7 +221,7 @@ def _fire(  # noqa: PLR0913 - who asks is apart from what is asked
         request.app.state.database,
         caller.tenant,
         found,
-        kind_of(found),
+        kind_of(found.kind),
         moments,
         trigger=trigger,
         publisher=request.app.state.publisher,

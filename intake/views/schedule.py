@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import Field, computed_field
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
@@ -44,10 +45,20 @@ class ScheduleView(View):
     paused: bool
     buffered_nominal: datetime | None
     """The run that waits for the one before to end."""
+    next_nominal: Annotated[datetime | None, Field(exclude=True)]
     created_at: datetime
     updated_at: datetime
-    next_runs: list[NextRun]
-    """The next five; none while it is paused or after its end."""
+    deleted_at: datetime | None
+
+    def schedule(self) -> Schedule:
+        """Return it as the engine knows it."""
+        return Schedule(**dict(self))
+
+    @computed_field  # type: ignore[prop-decorator] # mypy: properties under decorators
+    @property
+    def next_runs(self) -> list[NextRun]:
+        """The next five; none while it is paused or after its end."""
+        return next_runs(self.schedule(), RUNS_SHOWN)
 
 
 class RunView(View):
@@ -64,13 +75,6 @@ class RunView(View):
 
 
 _RUN = [getattr(ScheduleRun, name) for name in RunView.model_fields]
-_SHOWN = [name for name in ScheduleView.model_fields if name != "next_runs"]
-
-
-def show(schedule: Schedule) -> ScheduleView:
-    """Return what is shown of *schedule*."""
-    columns = {name: getattr(schedule, name) for name in _SHOWN}
-    return ScheduleView(**columns, next_runs=next_runs(schedule, RUNS_SHOWN))
 
 
 def next_runs(schedule: Schedule, count: int) -> list[NextRun]:
@@ -84,14 +88,6 @@ def next_runs(schedule: Schedule, count: int) -> list[NextRun]:
         NextRun(nominal_time=moment, starts_at=jittered(schedule.id, moment, jitter) or moment)
         for moment in moments
     ]
-
-
-def list_schedules(session: Session, *, before: UUID | None, limit: int) -> Sequence[Schedule]:
-    """Return schedules, newest first."""
-    query = select(Schedule).where(Schedule.platform.is_(None))
-    if before is not None:
-        query = query.where(Schedule.id < before)
-    return session.scalars(query.order_by(Schedule.id.desc()).limit(limit)).all()
 
 
 def list_runs(
