@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from config.settings import Settings
-from intake.allowance import make_room
 from intake.auth import Caller
 from intake.post_body import refuse_fields
-from intake.problem import ConflictError, NotFoundError, ProblemError
-from intake.views.social import AccountView, find_account
+from intake.problem import ConflictError, ProblemError
+from intake.resource.repository import Repository, open_repository
+from intake.social_account import ACCOUNTS, FoundAccount, seal
+from intake.views.social import AccountView
 from models.session import tenant_session
 from models.social import AccountStatus, PlatformName, SocialAccount, SocialAuthorization, SocialClient
-from tasks.social_posting.account import store_tokens
 from tasks.social_posting.adapter import Client
 from tasks.social_posting.connect import (
     Departure,
@@ -46,23 +46,19 @@ LIFETIME = timedelta(minutes=10)
 SECRET_BYTES = 32
 MOST_AWAY = 100
 """People of one organization who may be away at platforms at once."""
-
-
-def check_server(server: str | None, settings: Settings) -> None:
-    """Refuse a server that is neither https nor trusted; whether it is public is looked at with each call.
-
-    Raises:
-        InvalidRequestError: It is.
-    """
-    if server is None or server.startswith("https://") or server in settings.trusted_servers:
-        return
-    raise refuse_fields(("server_url", "must be an https address"))
+AGAIN = {
+    "status": AccountStatus.ACTIVE,
+    "status_detail": None,
+    "token_version": SocialAccount.token_version + 1,
+}
+"""An account that is connected again; who was about to refresh its tokens sees that they are others."""
 
 
 class Connector:
     """Connects accounts for one caller within one request."""
 
     def __init__(self, request: Request, caller: Caller) -> None:
+        self._request = request
         self._caller = caller
         self._organization_id = caller.tenant.organization_id
         self._database = request.app.state.database
@@ -74,7 +70,6 @@ class Connector:
         self, platform: PlatformName, server: str | None, *, account_id: UUID | None, redirect_url: str | None
     ) -> tuple[Departure, str]:
         """Return where to send the owner, and the state by which they are known when they come back."""
-        check_server(server, self._settings)
         back = self._redirect(redirect_url)
         with _told("platform"):
             oauth = oauth_of(platform, server)
@@ -82,11 +77,11 @@ class Connector:
         authorization_id, secret = uuid7(), secrets.token_bytes(SECRET_BYTES)
         state = base64.urlsafe_b64encode(authorization_id.bytes + secret).decode().rstrip("=")
         departure = depart(oauth, client, state=state, redirect_url=back)
-        with self._session() as session:
+        with self._repository() as repository:
             if account_id is not None:
-                _account(session, account_id, platform)
-            _sweep(session)
-            session.add(
+                _of_platform(repository.find(account_id), platform)
+            _sweep(repository.session)
+            repository.session.add(
                 SocialAuthorization(
                     organization_id=self._organization_id,
                     id=authorization_id,
@@ -126,22 +121,10 @@ class Connector:
         account_id: UUID | None,
     ) -> list[AccountView]:
         """Trade an app password for tokens, and connect the account."""
-        check_server(server, self._settings)
         with _told("password"):
             tokens = with_app_password(platform, server, handle=handle, password=password)
             found = identities(platform, server, tokens)
         return self._store(platform, server, found, tokens, account_id=account_id)
-
-    def add(
-        self, platform: PlatformName, server: str | None, identity: Identity, tokens: Tokens
-    ) -> AccountView:
-        """Connect an account with tokens that the caller has."""
-        check_server(server, self._settings)
-        with self._session() as session:
-            row = self._new(session, platform, server, identity)
-            store_tokens(self._vault, row, tokens)
-            session.flush()
-            return AccountView.model_validate(find_account(session, row.id))
 
     def _store(
         self,
@@ -152,44 +135,20 @@ class Connector:
         *,
         account_id: UUID | None,
     ) -> list[AccountView]:
-        with self._session() as session:
+        with self._repository() as repository:
+            repository.take_turn(growing=True)  # before any row is locked
             if account_id is not None:
-                found = _only(found, _account(session, account_id, platform))
-            rows = [self._known(session, platform, server, identity) for identity in found]
-            for row, identity in zip(rows, found, strict=True):
-                store_tokens(self._vault, row, identity.tokens or tokens)
-                row.token_version = (row.token_version or 0) + 1
-                row.handle, row.remote_id = identity.handle, identity.remote_id
-                row.attributes = dict(identity.attributes)
-                row.status, row.status_detail = AccountStatus.ACTIVE, None
-            session.flush()
-            return [AccountView.model_validate(find_account(session, row.id)) for row in rows]
+                found = _only(found, _of_platform(repository.hold(account_id), platform))
+            accounts = [_found(platform, server, identity, tokens) for identity in found]
+            return [self._connect(repository, account, account_id) for account in accounts]
 
-    def _known(
-        self, session: Session, platform: PlatformName, server: str | None, identity: Identity
-    ) -> SocialAccount:
-        """Return the account that is this one already, locked, or a new one."""
-        statement = select(SocialAccount).where(
-            SocialAccount.platform == platform, SocialAccount.remote_id == identity.remote_id
-        )
-        row = session.scalars(statement.with_for_update()).first()
-        return row or self._new(session, platform, server, identity)
-
-    def _new(
-        self, session: Session, platform: PlatformName, server: str | None, identity: Identity
-    ) -> SocialAccount:
-        make_room(session, self._caller, "social_accounts")
-        row = SocialAccount(
-            organization_id=self._organization_id,
-            id=uuid7(),
-            platform=platform,
-            handle=identity.handle,
-            remote_id=identity.remote_id or None,
-            server_url=server,
-            attributes=dict(identity.attributes),
-        )
-        session.add(row)
-        return row
+    def _connect(self, repository: Repository, account: FoundAccount, account_id: UUID | None) -> Any:
+        """Connect an account that is known again, or a new one."""
+        known = account_id or _known(repository.session, account)
+        if known is None:
+            return repository.create(account)
+        told = account.model_dump(exclude={"platform", "server_url"})
+        return repository.write(known, AGAIN | seal(self._organization_id, known, told))
 
     def _redirect(self, wanted: str | None) -> str:
         if not self._redirect_urls:
@@ -257,6 +216,9 @@ class Connector:
     def _client_place(self, client_id: UUID) -> Place:
         return Place(self._organization_id, SocialClient.__tablename__, "client_secret_encrypted", client_id)
 
+    def _repository(self) -> AbstractContextManager[Repository]:
+        return open_repository(self._request, self._caller, ACCOUNTS)
+
     def _session(self) -> Any:
         return tenant_session(self._database, self._organization_id)
 
@@ -265,16 +227,36 @@ def _refused_state() -> ProblemError:
     return refuse_fields(("state", "is not known: it is good once, for ten minutes, for who asked for it"))
 
 
-def _account(session: Session, account_id: UUID, platform: PlatformName) -> SocialAccount:
-    row = session.scalars(select(SocialAccount).where(SocialAccount.id == account_id)).one_or_none()
-    if row is None:
-        raise NotFoundError("social account")
-    if row.platform != platform:
-        raise refuse_fields(("platform", f"is not the account's: that is {row.platform}"))
-    return row
+def _of_platform(account: Any, platform: PlatformName) -> AccountView:
+    shown: AccountView = account
+    if shown.platform is not platform:
+        raise refuse_fields(("platform", f"is not the account's: that is {shown.platform}"))
+    return shown
 
 
-def _only(found: Sequence[Identity], account: SocialAccount) -> Sequence[Identity]:
+def _found(platform: PlatformName, server: str | None, identity: Identity, tokens: Tokens) -> FoundAccount:
+    tokens = identity.tokens or tokens
+    return FoundAccount(
+        platform=platform,
+        server_url=server,
+        handle=identity.handle,
+        remote_id=identity.remote_id or None,
+        attributes=dict(identity.attributes),
+        access_token=tokens.access,
+        refresh_token=tokens.refresh,
+        expires_at=tokens.expires_at,
+    )
+
+
+def _known(session: Session, account: FoundAccount) -> UUID | None:
+    """Return the id of the account that is this one already, locked."""
+    statement = select(SocialAccount.id).where(
+        SocialAccount.platform == account.platform, SocialAccount.remote_id == account.remote_id
+    )
+    return session.scalars(statement.with_for_update(key_share=True)).first()
+
+
+def _only(found: Sequence[Identity], account: AccountView) -> Sequence[Identity]:
     """Return the identity that is the account to connect again."""
     same = [
         each

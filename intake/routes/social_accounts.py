@@ -1,36 +1,32 @@
 """Social accounts: connect, connect again, disconnect, and go on after trouble."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import Field, HttpUrl, TypeAdapter, UrlConstraints
-from sqlalchemy import func, select, update
+from fastapi import Depends, Request, Response
+from pydantic import Field, TypeAdapter
+from sqlalchemy import select
 
-from intake.auth import AnyCaller, Caller, allowed
+from intake.auth import Caller, allowed
 from intake.body import body_of
 from intake.connecting import Connector
-from intake.ingest.fields import Body, Day, Short
-from intake.openapi import READ, READ_ONE, WRITE, problems
-from intake.paging import Cursor, CursorParameter, Limit, Page
+from intake.ingest.fields import Body, Short
+from intake.openapi import READ_ONE, WRITE, problems
 from intake.posting import Desk
-from intake.problem import ConflictError, NotFoundError
+from intake.problem import ConflictError
+from intake.resource.etag import answer
+from intake.resource.repository import open_repository
+from intake.resource.router import TAGGED, routes_of
+from intake.social_account import ACCOUNTS, ServerUrl, Token, trusted_server
 from intake.views.base import View
-from intake.views.social import AccountView, find_account, list_accounts
-from models.session import tenant_session
-from models.social import AccountStatus, PlatformName, PostState, SocialAccount, SocialPost
+from intake.views.social import AccountView
+from models.social import AccountStatus, PlatformName, PostState, SocialPost
 from models.user import Permission
 from tasks.payloads import Text
-from tasks.social_posting.platform import Identity, Tokens
 
-router = APIRouter(prefix="/api/v1/social/accounts", tags=["social"])
+router = routes_of(ACCOUNTS)
 
 Manager = Annotated[Caller, Depends(allowed(Permission.MANAGE_SOCIAL))]
-Token = Annotated[Text, Field(min_length=1, max_length=8_192)]
-ServerUrl = Annotated[
-    Annotated[HttpUrl, UrlConstraints(allowed_schemes=["https", "http"], max_length=500)] | None,
-    Field(description="Where a federated platform's account lives: https, unless the operator trusts it."),
-]
 MOST_REQUEUED = 500
 
 
@@ -44,19 +40,7 @@ class Destination(Body):
     @property
     def server(self) -> str | None:
         """The server's base address."""
-        return None if self.server_url is None else str(self.server_url).rstrip("/")
-
-
-class AccountBody(Body):
-    """An account and tokens that were obtained elsewhere. They are kept encrypted and never shown again."""
-
-    platform: PlatformName
-    handle: Short
-    remote_id: Short | None = None
-    server_url: ServerUrl = None
-    access_token: Token
-    refresh_token: Token | None = None
-    expires_at: Day | None = None
+        return trusted_server(self.server_url)
 
 
 class AuthorizeBody(Destination):
@@ -98,29 +82,13 @@ class Requeued(View):
     """Posts that were blocked and are queued again."""
 
 
-_account, _account_extra = body_of("AccountBody", TypeAdapter(AccountBody))
 _authorize, _authorize_extra = body_of("AuthorizeBody", TypeAdapter(AuthorizeBody))
 _complete, _complete_extra = body_of("CompleteBody", TypeAdapter(CompleteBody))
 _password, _password_extra = body_of("PasswordBody", TypeAdapter(PasswordBody))
-_places = Cursor(TypeAdapter(UUID))
 
 CONNECT = WRITE | problems(404, 409, 502)
 ACT = READ_ONE | problems(409)
 """Of routes without a body."""
-
-
-@router.post(
-    "",
-    status_code=201,
-    responses=CONNECT,
-    openapi_extra=_account_extra,
-    summary="Connect a social account with tokens obtained elsewhere",
-)
-def connect(request: Request, caller: Manager, body: Annotated[AccountBody, _account]) -> AccountView:
-    identity = Identity(body.remote_id or "", body.handle)
-    tokens = Tokens(body.access_token, body.refresh_token, body.expires_at)
-    server = None if body.server_url is None else str(body.server_url).rstrip("/")
-    return Connector(request, caller).add(body.platform, server, identity, tokens)
 
 
 @router.post(
@@ -166,72 +134,38 @@ def connect_with_password(
     return Connected(accounts=accounts)
 
 
-@router.get("", responses=READ, summary="List social accounts, newest first")
-def accounts(
-    request: Request, caller: AnyCaller, *, cursor: CursorParameter = None, limit: Limit = 50
-) -> Page[AccountView]:
-    before = _places.read(cursor)
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        rows = list_accounts(session, before=before, limit=limit + 1)
-    shown, following = _places.page(rows, limit, lambda row: row.id)
-    return Page(items=[AccountView.model_validate(row) for row in shown], next_cursor=following)
-
-
-@router.get("/{account_id}", responses=READ_ONE, summary="One social account")
-def account(request: Request, caller: AnyCaller, account_id: UUID) -> AccountView:
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        row = find_account(session, account_id)
-    if row is None:
-        raise NotFoundError("social account")
-    return AccountView.model_validate(row)
-
-
-@router.post("/{account_id}/resume", responses=ACT, summary="Use a paused account again")
-def resume(request: Request, caller: Manager, account_id: UUID) -> AccountView:
+@router.post(
+    "/{item_id}/resume",
+    response_model=AccountView,
+    responses=ACT | TAGGED,
+    summary="Use a paused account again",
+)
+def resume(request: Request, caller: Manager, item_id: UUID) -> Response:
     """After what the platform held against it is settled there."""
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        found = session.scalars(
-            select(SocialAccount).where(SocialAccount.id == account_id).with_for_update()
-        ).one_or_none()
-        if found is None:
-            raise NotFoundError("social account")
-        if found.status == AccountStatus.NEEDS_REAUTH:
-            raise ConflictError("account-state", "The account has to be connected again.", state=found.status)
-        found.status, found.status_detail = AccountStatus.ACTIVE, None
-    return account(request, caller, account_id)
+    with open_repository(request, caller, ACCOUNTS) as repository:
+        held: Any = repository.hold(item_id)
+        if held.status is AccountStatus.NEEDS_REAUTH:
+            raise ConflictError("account-state", "The account has to be connected again.", state=held.status)
+        return answer(repository.write(item_id, {"status": AccountStatus.ACTIVE, "status_detail": None}))
 
 
 @router.post(
-    "/{account_id}/requeue", status_code=202, responses=ACT, summary="Queue the account's blocked posts"
+    "/{item_id}/requeue", status_code=202, responses=ACT, summary="Queue the account's blocked posts"
 )
-def requeue(request: Request, caller: Manager, account_id: UUID) -> Requeued:
+def requeue(request: Request, caller: Manager, item_id: UUID) -> Requeued:
     """Posts that could not go out because the account was not usable; 500 at most, the oldest first."""
-    if account(request, caller, account_id).status is not AccountStatus.ACTIVE:
-        raise ConflictError("account-state", "The account is not active: connect or resume it first.")
     blocked = (
         select(SocialPost.id)
-        .where(SocialPost.account_id == account_id, SocialPost.state == PostState.BLOCKED_REAUTH)
+        .where(SocialPost.account_id == item_id, SocialPost.state == PostState.BLOCKED_REAUTH)
         .order_by(SocialPost.scheduled_at, SocialPost.id)
         .limit(MOST_REQUEUED)
     )
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        posts = session.scalars(blocked).all()
+    with open_repository(request, caller, ACCOUNTS) as repository:
+        found: Any = repository.find(item_id)
+        if found.status is not AccountStatus.ACTIVE:
+            raise ConflictError("account-state", "The account is not active: connect or resume it first.")
+        posts = repository.session.scalars(blocked).all()
     desk = Desk(request, caller)
     for post_id in posts:
         desk.publish(post_id)
     return Requeued(queued=len(posts))
-
-
-@router.delete("/{account_id}", status_code=204, responses=READ_ONE, summary="Disconnect a social account")
-def disconnect(request: Request, caller: Manager, account_id: UUID) -> None:
-    """Forget the tokens with it: such an account can post nothing, and nothing of it can be removed."""
-    statement = (
-        update(SocialAccount)
-        .where(SocialAccount.id == account_id, SocialAccount.deleted_at.is_(None))
-        .values(deleted_at=func.now(), access_token_encrypted=None, refresh_token_encrypted=None)
-        .returning(SocialAccount.id)
-    )
-    with tenant_session(request.app.state.database, caller.tenant.organization_id) as session:
-        disconnected = session.execute(statement).one_or_none()
-    if disconnected is None:
-        raise NotFoundError("social account")

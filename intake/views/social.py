@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from intake.views.base import View
-from models.social import AccountStatus, PlatformName, PostState, SocialAccount, SocialPost
+from models.social import AccountStatus, PlatformName, PostState, SocialPost
 
 NEXT_STEPS: Mapping[AccountStatus, str] = {
     AccountStatus.NEEDS_REAUTH: (
@@ -101,21 +101,7 @@ class WrittenPost(PostView):
         return cls(**PostView.model_validate(row).model_dump(), warnings=list(warnings))
 
 
-ACCOUNT_COLUMNS = [getattr(SocialAccount, name) for name in AccountView.model_fields]
 POST_COLUMNS = [getattr(SocialPost, name) for name in PostView.model_fields]
-
-
-def list_accounts(session: Session, *, before: UUID | None, limit: int) -> Sequence[Row[Any]]:
-    """Return accounts, newest first."""
-    query = select(*ACCOUNT_COLUMNS)
-    if before is not None:
-        query = query.where(SocialAccount.id < before)
-    return session.execute(query.order_by(SocialAccount.id.desc()).limit(limit)).all()
-
-
-def find_account(session: Session, account_id: UUID) -> Row[Any] | None:
-    """Return the account, or None."""
-    return session.execute(select(*ACCOUNT_COLUMNS).where(SocialAccount.id == account_id)).one_or_none()
 
 
 def list_posts(

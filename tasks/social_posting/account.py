@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -45,12 +45,20 @@ def describe(row: SocialAccount) -> Account:
     )
 
 
+def seal_tokens(vault: Vault, organization_id: UUID, account_id: UUID, tokens: Tokens) -> dict[str, Any]:
+    """Return the columns of tokens, encrypted for one row. An empty refresh token keeps the stored one."""
+    secrets = {ACCESS: tokens.access} | ({REFRESH: tokens.refresh} if tokens.refresh else {})
+    sealed = {
+        column: vault.encrypt(secret, Place(organization_id, TABLE, column, account_id))
+        for column, secret in secrets.items()
+    }
+    return {**sealed, "expires_at": tokens.expires_at}
+
+
 def store_tokens(vault: Vault, row: SocialAccount, tokens: Tokens) -> None:
-    """Encrypt tokens into their row, whose id must be set. An empty refresh token keeps the stored one."""
-    row.access_token_encrypted = vault.encrypt(tokens.access, _place(row, ACCESS))
-    if tokens.refresh:
-        row.refresh_token_encrypted = vault.encrypt(tokens.refresh, _place(row, REFRESH))
-    row.expires_at = tokens.expires_at
+    """Encrypt tokens into their row, whose id must be set."""
+    for column, value in seal_tokens(vault, row.organization_id, row.id, tokens).items():
+        setattr(row, column, value)
 
 
 def held_tokens(vault: Vault, row: SocialAccount) -> Held:

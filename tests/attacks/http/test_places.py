@@ -44,11 +44,11 @@ def leaks(world: World, answer: httpx.Response) -> bool:
 
 
 def test_a_cursor_of_another_tenant_opens_nothing_of_its(world: World) -> None:
-    page = world.client.get(f"{API}/social/accounts?limit=1", headers=world.theirs.headers())
+    page = world.client.get(f"{API}/social/posts?limit=1", headers=world.theirs.headers())
     cursor = page.json()["next_cursor"]
 
     def attempt() -> bool:
-        return leaks(world, get(world, f"{API}/social/accounts?cursor={cursor}&limit=200"))
+        return leaks(world, get(world, f"{API}/social/posts?cursor={cursor}&limit=200"))
 
     with breach(world):
         assert attempt()

@@ -1,16 +1,17 @@
 """Social accounts and posts over HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from config.settings import Settings
 from models.organization import Tenant
 from models.session import Database, tenant_session
-from models.social import SocialAccount
+from models.social import AccountStatus, SocialAccount
 from tasks.vault import Place, Vault
 from tests.integration.intake.problems import fields, refused
 
@@ -51,6 +52,61 @@ def test_an_account_is_connected_once_until_it_is_disconnected(
     assert client.delete(f"/api/v1/social/accounts/{account}", headers=as_acme).status_code == 204
     refused(client.delete(f"/api/v1/social/accounts/{account}", headers=as_acme), 404)
     assert client.post("/api/v1/social/accounts", json=ACCOUNT, headers=as_acme).status_code == 201
+
+
+def test_a_disconnected_account_has_no_tokens_and_does_not_come_back(
+    client: httpx.Client, as_acme: Headers, acme: Tenant, database: Database, account: str
+) -> None:
+    path = f"/api/v1/social/accounts/{account}"
+    assert client.delete(path, headers=as_acme).status_code == 204
+    with tenant_session(database, acme.organization_id) as session:
+        query = select(SocialAccount).execution_options(include_deleted=True)
+        row = session.scalars(query).one()
+    assert row.deleted_at is not None
+    assert (row.access_token_encrypted, row.refresh_token_encrypted) == (None, None)
+    refused(client.get(path, headers=as_acme), 404)
+    assert client.post(f"{path}/restore", headers=as_acme).status_code == 404
+    for act in ("resume", "requeue"):
+        refused(client.post(f"{path}/{act}", headers=as_acme), 404)
+    removed = client.get("/api/v1/social/accounts", params={"deleted": "true"}, headers=as_acme)
+    assert fields(refused(removed, 422)) == [(None, "deleted")]
+
+
+def test_an_account_is_disconnected_only_as_it_was_seen(
+    client: httpx.Client, as_acme: Headers, acme: Tenant, database: Database
+) -> None:
+    made = client.post("/api/v1/social/accounts", json=ACCOUNT, headers=as_acme)
+    path, tag = made.headers["location"], made.headers["etag"]
+    assert client.get(path, headers=as_acme | {"If-None-Match": tag}).status_code == 304
+    with tenant_session(database, acme.organization_id) as session:
+        session.execute(update(SocialAccount).values(status=AccountStatus.PAUSED))
+    document = refused(client.delete(path, headers=as_acme | {"If-Match": tag}), 412)
+    assert fields(document) == [(None, "If-Match")]
+    resumed = client.post(f"{path}/resume", headers=as_acme)
+    assert (resumed.json()["status"], resumed.headers["etag"]) == ("active", tag)
+    assert client.delete(path, headers=as_acme | {"If-Match": tag}).status_code == 204
+
+
+def test_accounts_are_listed_by_platform_and_status(
+    client: httpx.Client, as_acme: Headers, as_globex: Headers, acme: Tenant, database: Database
+) -> None:
+    for platform, handle in (("bluesky", "a.test"), ("x", "b"), ("x", "c"), ("x", "d")):
+        sent = ACCOUNT | {"platform": platform, "handle": handle}
+        assert client.post("/api/v1/social/accounts", json=sent, headers=as_acme).status_code == 201
+    with tenant_session(database, acme.organization_id) as session:
+        paused = update(SocialAccount).where(SocialAccount.handle == "c")
+        session.execute(paused.values(status=AccountStatus.PAUSED))
+
+    def listed(headers: Headers, **asked: Any) -> tuple[list[str], str | None]:
+        answer = client.get("/api/v1/social/accounts", params=asked, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return [each["handle"] for each in answer.json()["items"]], answer.json()["next_cursor"]
+
+    asked = {"platform": "x", "limit": 2, "sort": "created_at"}
+    first, cursor = listed(as_acme, **asked)
+    assert (first, listed(as_acme, **asked, cursor=cursor)) == (["b", "c"], (["d"], None))
+    assert listed(as_acme, status="active") == (["d", "b", "a.test"], None)
+    assert listed(as_globex) == ([], None)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,43 @@ def test_an_account_is_connected_again_and_only_as_itself(
     )
 
 
+def test_an_account_of_tokens_from_elsewhere_is_connected_again_as_itself(
+    client: httpx.Client, owner: Headers, acme: Tenant, stand_in: StandIn, database: Database
+) -> None:
+    """It has no remote id yet: its handle says that it is the same."""
+    make(stand_in, "bluesky", "known.test")
+    elsewhere = {"platform": "bluesky", "handle": "known.test", "access_token": "old"}
+    account = client.post(ACCOUNTS, json=elsewhere, headers=owner).json()
+    body = {"platform": "bluesky", "handle": "known.test", "password": "stand-in-password"}
+    again = client.post(f"{ACCOUNTS}/password", json=body | {"account_id": account["id"]}, headers=owner)
+    assert again.json()["accounts"][0]["id"] == account["id"]
+    [row] = rows(database, acme, SocialAccount)
+    assert row.remote_id.startswith("did:plc:")
+    assert held_tokens(make_vault(get_settings()), row).tokens.access != "old"
+    assert row.token_version == 1
+
+
+def test_a_plan_limits_accounts_however_they_are_connected(
+    client: httpx.Client, sign: Callable[..., Headers], organization: Callable[..., Tenant], stand_in: StandIn
+) -> None:
+    headers = sign(organization(plan="starter", name="Small"))
+    make(stand_in, "bluesky", "small.test")
+    body = {"platform": "bluesky", "handle": "small.test", "password": "stand-in-password"}
+    for number in range(3):
+        answer = client.post(
+            ACCOUNTS, json={"platform": "x", "handle": f"x{number}", "access_token": "t"}, headers=headers
+        )
+        assert answer.status_code == 201
+    token = {"platform": "x", "handle": "x3", "access_token": "t"}
+    for path, sent in ((ACCOUNTS, token), (f"{ACCOUNTS}/password", body)):
+        document = refused(client.post(path, json=sent, headers=headers), 403)
+        assert (document["meter"], document["limit"]) == ("social_accounts", 3)
+    assert client.delete(answer.headers["location"], headers=headers).status_code == 204
+    assert client.post(f"{ACCOUNTS}/password", json=body, headers=headers).status_code == 201
+    again = client.post(f"{ACCOUNTS}/password", json=body, headers=headers)
+    assert again.status_code == 201, "an account that is connected again is no more than it was"
+
+
 def test_an_app_password_is_traded_and_not_kept(
     client: httpx.Client, owner: Headers, acme: Tenant, stand_in: StandIn, database: Database
 ) -> None:
