@@ -17,7 +17,7 @@ from pydantic import (
     field_serializer,
     model_validator,
 )
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from intake.ingest.fields import Body, Day, Moment, Short
 from intake.problem import ConflictError, FieldError, ForbiddenError, InvalidRequestError
@@ -27,7 +27,7 @@ from intake.submission import any_kind
 from intake.validation import refuse
 from intake.views.schedule import ScheduleView
 from models.organization import Tenant
-from models.schedule import Overlap, Schedule
+from models.schedule import Overlap, RunState, Schedule, ScheduleRun
 from models.user import Permission
 from tasks.catalog import TENANT_CATALOG
 from worker.fire import timing_of
@@ -139,7 +139,10 @@ class ScheduleRules(Rules):
             values["next_nominal"] = next_from(timing_of(schedule), now)
         return values | {"revision": Schedule.revision + 1}
 
-    def removed(self, repository: Repository, row: ScheduleView) -> Values:  # noqa: ARG002 - as the base has it
+    def removed(self, repository: Repository, row: ScheduleView) -> Values:
+        """Let no moment be due, nor wait for the one before."""
+        waits = ScheduleRun.schedule_id == row.id, ScheduleRun.nominal_time == row.buffered_nominal
+        repository.session.execute(update(ScheduleRun).where(*waits).values(state=RunState.SKIPPED))
         return {"next_nominal": None, "buffered_nominal": None}
 
     def restored(self, repository: Repository, row: ScheduleView) -> Values:

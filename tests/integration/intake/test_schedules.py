@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from config.settings import Settings
 from models.organization import Tenant
-from models.schedule import Schedule
+from models.schedule import RunReason, RunState, RunTrigger, Schedule, ScheduleRun
 from models.session import Database, RelayDatabase, open_relay_database, tenant_session
 from tasks.recurring import install
 from tests.integration.intake.problems import fields, refused
@@ -137,7 +138,9 @@ def test_a_schedule_needs_the_permission_of_its_kind(
     paths = {"pause": {}, "resume": {}, "run": {}, "backfill": {"since": "2026-01-01T00:00:00Z"}}
     for act, body in paths.items():
         refused(client.post(f"{URL}/{rollup['id']}/{act}", json=body, headers=leads_only), 403)
-    refused(client.patch(f"{URL}/{rollup['id']}", json={"name": "x"}, headers=leads_only), 403)
+    for change in ({"name": "x"}, {}):
+        refused(client.patch(f"{URL}/{rollup['id']}", json=change, headers=leads_only), 403)
+    refused(client.post(f"{URL}/{rollup['id']}/restore", headers=leads_only), 403)
     refused(client.delete(f"{URL}/{rollup['id']}", headers=leads_only), 403)
     assert client.post(f"{URL}/{scoring['id']}/run", headers=leads_only).status_code == 202
     assert client.get(f"{URL}/{rollup['id']}", headers=viewer).status_code == 200
@@ -150,7 +153,7 @@ def test_another_organizations_schedule_is_not_there(
     one = f"{URL}/{made['id']}"
     answers = [
         *(client.get(url, headers=as_globex) for url in (one, f"{one}/next", f"{one}/runs")),
-        *(client.post(f"{one}/{act}", headers=as_globex) for act in ("pause", "resume", "run")),
+        *(client.post(f"{one}/{act}", headers=as_globex) for act in ("pause", "resume", "run", "restore")),
         client.post(f"{one}/backfill", json={"since": "2026-01-01T00:00:00Z"}, headers=as_globex),
         client.patch(one, json={"name": "mine"}, headers=as_globex),
         client.delete(one, headers=as_globex),
@@ -234,6 +237,109 @@ def test_a_deleted_schedule_is_gone_and_its_jobs_stay(
     assert len(client.get("/api/v1/jobs", headers=as_acme).json()["items"]) == 1
 
 
+def test_a_restored_schedule_goes_on_from_now_and_catches_up_nothing(
+    client: httpx.Client,
+    acme: Tenant,
+    as_acme: Headers,
+    relay: RelayDatabase,
+    database: Database,
+    settings: Settings,
+) -> None:
+    made = create(client, as_acme, cron="0 * * * *", overlap="buffer_one")
+    one = f"{URL}/{made['id']}"
+    buffered = datetime.now(UTC) - timedelta(hours=4)
+    with tenant_session(database, acme.organization_id) as session:
+        schedule = session.scalars(select(Schedule)).one()
+        assert schedule.next_nominal is not None
+        schedule.next_nominal -= timedelta(hours=3)
+        schedule.buffered_nominal = buffered
+        session.add(
+            ScheduleRun(
+                organization_id=acme.organization_id,
+                schedule_id=schedule.id,
+                nominal_time=buffered,
+                state=RunState.BUFFERED,
+                trigger=RunTrigger.SCHEDULE,
+                reason=RunReason.OVERLAP,
+            )
+        )
+    assert client.delete(one, headers=as_acme).status_code == 204
+    [gone] = client.get(URL, params={"deleted": True}, headers=as_acme).json()["items"]
+    assert (gone["id"], gone["next_runs"], gone["buffered_nominal"]) == (made["id"], [], None)
+
+    answer = client.post(f"{one}/restore", headers=as_acme)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["next_runs"] == made["next_runs"]
+    assert client.post(f"{one}/restore", headers=as_acme).json() == answer.json(), "it is there already"
+    fire_due(relay, database, Publisher(settings), now=datetime.now(UTC))
+    [run] = client.get(f"{one}/runs", headers=as_acme).json()["items"]
+    assert (run["state"], run["job_id"]) == ("skipped", None)
+    with tenant_session(database, acme.organization_id) as session:
+        assert session.scalars(select(Schedule.revision)).all() == [2], "what a beat holds of it is old"
+
+
+def test_a_schedule_that_has_ended_is_restored_to_rest(
+    client: httpx.Client, acme: Tenant, as_acme: Headers, database: Database
+) -> None:
+    made = create(client, as_acme, starts_at="2026-01-01T00:00:00Z")
+    with tenant_session(database, acme.organization_id) as session:
+        session.scalars(select(Schedule)).one().ends_at = datetime(2026, 6, 1, tzinfo=UTC)
+    client.delete(f"{URL}/{made['id']}", headers=as_acme)
+    restored = client.post(f"{URL}/{made['id']}/restore", headers=as_acme).json()
+    assert (restored["next_runs"], restored["deleted_at"]) == ([], None)
+    going = client.patch(f"{URL}/{made['id']}", json={"ends_at": None}, headers=as_acme).json()
+    assert len(going["next_runs"]) == 5
+
+
+def test_the_plan_gates_what_is_restored(
+    client: httpx.Client,
+    sign: Callable[..., Headers],
+    organization: Callable[..., Tenant],
+    database: Database,
+) -> None:
+    tenant = organization(plan="starter")
+    starter = sign(tenant)
+    gone, often = (create(client, starter)["id"] for _ in range(2))
+    with tenant_session(database, tenant.organization_id) as session:  # as if the plan had been a larger one
+        session.get_one(Schedule, (tenant.organization_id, UUID(often))).cron = "* * * * *"
+    for each in (gone, often):
+        assert client.delete(f"{URL}/{each}", headers=starter).status_code == 204
+    document = refused(client.post(f"{URL}/{often}/restore", headers=starter), 403)
+    assert document["type"] == "urn:genius:problem:schedule-too-frequent"
+    for _ in range(10):
+        create(client, starter)
+    assert refused(client.post(f"{URL}/{gone}/restore", headers=starter), 403)["meter"] == "schedules"
+
+
+def test_of_two_changes_of_what_both_have_read_one_is_refused(client: httpx.Client, as_acme: Headers) -> None:
+    one = f"{URL}/{create(client, as_acme)['id']}"
+    read = client.get(one, headers=as_acme)
+    mine = as_acme | {"If-Match": read.headers["etag"]}
+    assert client.patch(one, json={"name": "First"}, headers=mine).status_code == 200
+    refused(client.patch(one, json={"name": "Second"}, headers=mine), 412)
+    refused(client.delete(one, headers=mine), 412)
+    paused = client.post(f"{one}/pause", headers=as_acme)
+    unchanged = client.get(one, headers=as_acme | {"If-None-Match": paused.headers["etag"]})
+    assert unchanged.status_code == 304
+
+
+def test_schedules_are_listed_page_by_page_by_what_they_are(client: httpx.Client, as_acme: Headers) -> None:
+    rollups = [create(client, as_acme)["id"] for _ in range(3)]
+    scoring = create(client, as_acme, kind="leads.score", payload={"all": True}, paused=True)["id"]
+
+    def listed(**query: Any) -> list[str]:
+        answer = client.get(URL, params=query, headers=as_acme)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        rest = listed(**query | {"cursor": page["next_cursor"]}) if page["next_cursor"] else []
+        return [item["id"] for item in page["items"]] + rest
+
+    assert listed(limit=3) == [scoring, *reversed(rollups)]
+    assert listed(kind="analytics.rollup", sort="created_at", limit=2) == rollups
+    assert listed(paused=True) == [scoring]
+    assert listed(deleted=True) == []
+
+
 def test_the_platforms_own_schedules_are_neither_seen_nor_counted(
     client: httpx.Client, acme: Tenant, as_acme: Headers, database: Database
 ) -> None:
@@ -242,6 +348,11 @@ def test_the_platforms_own_schedules_are_neither_seen_nor_counted(
         [one, *_] = session.scalars(select(Schedule.id)).all()
     assert client.get(URL, headers=as_acme).json()["items"] == []
     refused(client.get(f"{URL}/{one}", headers=as_acme), 404)
+    for act in ("pause", "resume", "run", "restore"):
+        refused(client.post(f"{URL}/{one}/{act}", headers=as_acme), 404)
+    for path in (f"{one}/next", f"{one}/runs"):
+        refused(client.get(f"{URL}/{path}", headers=as_acme), 404)
+    refused(client.patch(f"{URL}/{one}", json={"name": "mine"}, headers=as_acme), 404)
     refused(client.delete(f"{URL}/{one}", headers=as_acme), 404)
     usage = client.get("/api/v1/usage", headers=as_acme).json()
     [counted] = [meter for meter in usage["meters"] if meter["meter"] == "schedules"]
