@@ -16,9 +16,12 @@ from tornado.web import HTTPError
 
 from config.celery import LANES
 from config.settings import FlowerRole
+from ops.flower.record import Outcome, action_of, record
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", ""})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+FAILURES = 400
+"""Statuses from here on."""
 SAFE_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -116,9 +119,22 @@ def _refuse() -> Any:
 
 
 class Guard(BaseHandler):  # type: ignore[misc] # Flower has no types
-    """Stands in front of every handler: nothing is answered to strangers, nothing changed for readers."""
+    """Stands in front of every handler: nothing is answered to strangers, nothing changed for readers.
 
-    person: Person
+    Whatever would change something is written down, done or refused.
+    """
+
+    action: str
+    """What is done here, as it is written down."""
+    person: Person | None = None
+    """Who asks, as soon as that is known."""
+    let = False
+    """Whether it was let through."""
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether the request would change something, could it do what it asks."""
+        return self.request.method not in READING and not isinstance(self, TasksDataTable)
 
     def set_default_headers(self) -> None:
         """Let no page be framed or load anything from elsewhere."""
@@ -136,7 +152,8 @@ class Guard(BaseHandler):  # type: ignore[misc] # Flower has no types
 
     def check_xsrf_cookie(self) -> None:
         """Refuse strangers, and what another site had the browser send; this comes before `prepare`."""
-        if self.settings["doorman"].admit(self) is None:
+        self.person = self.settings["doorman"].admit(self)
+        if self.person is None:
             raise HTTPError(401)
         site, origin = (self.request.headers.get(name) for name in ("Sec-Fetch-Site", "Origin"))
         if site not in {None, "same-origin", "none"}:
@@ -152,10 +169,23 @@ class Guard(BaseHandler):  # type: ignore[misc] # Flower has no types
             return self._sign_in()
         self.person = person
         self.current_user = person.name
-        asks_only = self.request.method in READING or isinstance(self, TasksDataTable)
-        if not asks_only and not person.may_change:
+        if self.changes and not person.may_change:
             raise HTTPError(403, "You may look and change nothing; ask an operator.")
+        self.let = True
+        self._record("begun")
         return super().prepare()
+
+    def on_finish(self) -> None:
+        """Write down how it ended."""
+        super().on_finish()
+        if not self.let:
+            self._record("refused")
+            return
+        self._record("done" if self.get_status() < FAILURES else "failed")
+
+    def _record(self, outcome: Outcome) -> None:
+        if self.changes:
+            record(self, self.action, outcome, actor=None if self.person is None else self.person.actor)
 
     def _sign_in(self) -> None:
         if isinstance(self, BaseApiHandler) or self.request.method != "GET":
@@ -163,9 +193,9 @@ class Guard(BaseHandler):  # type: ignore[misc] # Flower has no types
         self.redirect(f"{self.get_login_url()}?{urlencode({'next': self.request.uri})}")
 
 
-def guarded(handler: type[Any]) -> type[Any]:
-    """Return *handler* with the guard in front of it."""
-    return type(handler.__name__, (Guard, handler), {})
+def guarded(handler: type[Any], pattern: str) -> type[Any]:
+    """Return *handler* with the guard in front of it; *pattern* is its route's."""
+    return type(handler.__name__, (Guard, handler), {"action": action_of(pattern)})
 
 
 def named(credentials: Sequence[str]) -> dict[str, str]:

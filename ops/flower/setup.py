@@ -11,6 +11,7 @@ from flower.views.auth import LoginHandler
 from flower.views.monitor import Healthcheck
 from tornado.web import StaticFileHandler, url
 
+from config.logging import configure_logging
 from config.settings import FlowerRole, Settings, get_settings
 from ops.flower.access import LOOPBACK_NAMES, Doorman, Person, guarded, named
 from ops.flower.desk import Desk, open_desk
@@ -19,6 +20,7 @@ from ops.flower.shown import naming
 from ops.flower.task import PointerTask
 from ops.flower.template import Templates
 
+STATIC: Final = "/static/(.*)"
 STOCK_COLUMNS: Final = "name,uuid,state,received,runtime,worker"
 COLUMNS: Final = "name,organization,uuid,state,received,runtime,worker"
 STOCK_MOST_TASKS: Final = 100_000
@@ -36,6 +38,7 @@ On a machine of your own, GENIUS_FLOWER_OPEN=true with --address=127.0.0.1 lets 
 def configure(options: Any) -> None:
     """Set Flower up; ends the process when nobody could be told from anybody."""
     settings = get_settings()
+    configure_logging(settings)
     doorman = doorman_of(options, settings)
     if doorman is None:
         sys.exit(NO_CREDENTIALS)
@@ -45,7 +48,7 @@ def configure(options: Any) -> None:
     flower.urls.settings.update(
         doorman=doorman,
         desk=desk,
-        static_handler_class=guarded(StaticFileHandler),  # Tornado adds its own route to it
+        static_handler_class=guarded(StaticFileHandler, STATIC),  # Tornado adds its own route to it
         template_loader=Templates(flower.urls.settings["template_path"]),
         xsrf_cookie_kwargs={"samesite": "Strict"},
     )
@@ -111,7 +114,7 @@ def routes(stock: list[Any], *, oauth: bool) -> list[Any]:
         if handler is LoginHandler and not oauth:
             continue
         if handler not in {Healthcheck, LoginHandler}:
-            handler = guarded(handler)
+            handler = guarded(handler, pattern)
         routes.append(url(pattern, handler, arguments, name=name))
     return routes
 
