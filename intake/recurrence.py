@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-import orjson
 from pydantic import (
     BaseModel,
     Field,
@@ -17,6 +16,7 @@ from pydantic import (
     field_serializer,
     model_validator,
 )
+from pydantic_core import to_json
 from sqlalchemy import select, update
 
 from intake.ingest.fields import Body, Day, Moment, Short
@@ -185,7 +185,7 @@ def payload_of(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the payload as recorded, validated by the kind's model."""
     model = kind_of(kind).payload
     try:
-        return dict(model.model_validate_json(orjson.dumps(payload), strict=True).model_dump(mode="json"))
+        return dict(model.model_validate_json(to_json(payload), strict=True).model_dump(mode="json"))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise refuse([{**one, "loc": ("payload", *one["loc"])} for one in found]) from None

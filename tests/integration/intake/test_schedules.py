@@ -188,6 +188,7 @@ def test_a_change_moves_the_next_run_only_when_it_is_about_time(
     ("change", "field"),
     [
         ({"payload": {"until": 1}}, "payload.until"),
+        ({"payload": {"until": 2**70}}, "payload.until"),
         ({"payload": []}, "payload"),
         ({"cron": "nonsense"}, "cron"),
         ({"cron": None}, "cron"),
