@@ -68,7 +68,7 @@ def doorman_of(options: Any, settings: Settings) -> Doorman | None:
     passwords, roles = stock | passwords, dict.fromkeys(stock, operator) | roles
     _check(passwords)
     if passwords or options.auth:
-        options.basic_auth = [f"{name}:{password}" for name, password in passwords.items()] or None
+        options.basic_auth = [f"{name}:{password}" for name, password in passwords.items()]
         return Doorman(passwords, roles, emails=options.auth or None, read_only=options.read_only)
     local = options.unix_socket or (options.address and options.address in LOOPBACK_NAMES)
     if not settings.flower_open or not local:

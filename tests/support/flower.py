@@ -28,7 +28,10 @@ class Flower:
             *(sys.executable, "-m", "celery", "-A", "worker.app", "flower"),
             *(f"--address={LOOPBACK}", f"--port={self.port}", *options),
         ]
-        own = {"GENIUS_FLOWER_DIRECTORY": str(directory / "flower")}
+        own = {
+            "GENIUS_FLOWER_DIRECTORY": str(directory / "flower"),
+            "FLOWER_OAUTH2_REDIRECT_URI": f"{self.url}/login",
+        }
         self.process = ChildProcess(
             "flower",
             command,
