@@ -1,9 +1,11 @@
 """Alerts, receivers and deliveries through the API; a secret is shown once."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import select, text, update
 from uuid_utils.compat import uuid7
@@ -106,9 +108,12 @@ def test_a_change_of_address_is_checked_too(client: httpx.Client, as_acme: Heade
 
 
 def test_there_are_ten_endpoints_at_most(client: httpx.Client, as_acme: Headers) -> None:
-    made = [client.post("/api/v1/webhooks", json=HOOK, headers=as_acme) for _ in range(11)]
-    assert [one.status_code for one in made] == [201] * 10 + [409]
-    first = made[0].headers["Location"]
+    with ThreadPoolExecutor(11) as pool:
+        made = list(
+            pool.map(lambda _: client.post("/api/v1/webhooks", json=HOOK, headers=as_acme), range(11))
+        )
+    assert sorted(one.status_code for one in made) == [201] * 10 + [409]
+    first = next(one.headers["Location"] for one in made if one.is_success)
     client.delete(first, headers=as_acme)
     client.post("/api/v1/webhooks", json=HOOK, headers=as_acme).raise_for_status()
     refused(client.post(f"{first}/restore", headers=as_acme), 409, "too-many")
@@ -236,21 +241,27 @@ def test_a_test_is_a_delivery_with_a_job_and_a_log(
         [job] = session.scalars(select(Job)).all()
         assert (job.kind, str(job.id)) == ("system.deliver_alert", delivery["job_id"])
         assert session.scalars(select(OutboxRow.job_id)).all() == [job.id]
-        session.add(
+        session.add_all(
             DeliveryAttempt(
                 organization_id=acme.organization_id,
                 delivery_id=delivery["id"],
-                attempt=1,
-                status=500,
-                error="the endpoint answered 500",
+                attempt=number,
+                status=status,
+                error=f"the endpoint answered {status}",
                 milliseconds=12,
             )
+            for number, status in ((1, 500), (2, 503))
         )
-    [listed] = client.get("/api/v1/alerts/deliveries?state=pending", headers=as_acme).json()["items"]
-    assert (listed["id"], listed["attempts"]) == (delivery["id"], 1)
-    assert not {"body", "log"} & set(listed)
+    other = client.post(f"{path}/test", headers=as_acme).json()
+    listed = client.get("/api/v1/alerts/deliveries?state=pending", headers=as_acme).json()["items"]
+    assert [(one["id"], one["attempts"]) for one in listed] == [(other["id"], 0), (delivery["id"], 2)]
+    assert not {"body", "log"} & set(listed[0])
     detail = client.get(f"/api/v1/alerts/deliveries/{delivery['id']}", headers=as_acme).json()
-    assert [(one["status"], one["error"]) for one in detail["log"]] == [(500, "the endpoint answered 500")]
+    assert [(one["attempt"], one["status"], one["error"]) for one in detail["log"]] == [
+        (1, 500, "the endpoint answered 500"),
+        (2, 503, "the endpoint answered 503"),
+    ]
+    assert (other["log"], orjson.loads(detail["body"])["type"]) == ([], "alert.test")
     endpoint_id = path.rpartition("/")[2]
     assert client.get(f"/api/v1/alerts/deliveries?receiver_id={endpoint_id}", headers=as_acme).json()["items"]
     others = client.get(f"/api/v1/alerts/deliveries?receiver_id={delivery['id']}", headers=as_acme).json()
