@@ -14,10 +14,12 @@ from intake.resource.bulk import bulk_body_of
 from intake.resource.cursor import Place, read_cursor, write_cursor
 from intake.resource.declaration import UnindexedSortError
 from intake.resource.query import query_of
+from intake.routes.alerts import ALERTS, DELIVERIES
 from intake.routes.branding import DOMAINS
 from intake.routes.campaigns import CAMPAIGNS
 from intake.routes.content import MEDIUM, TEXT
 from intake.routes.users import USERS
+from intake.routes.webhooks import ENDPOINTS, RECIPIENTS
 
 PLACE: TypeAdapter[Place] = TypeAdapter(tuple[datetime, UUID])
 
@@ -29,7 +31,7 @@ def test_a_list_is_not_sorted_by_what_has_no_index(column: str) -> None:
 
 
 def test_what_is_sorted_by_is_never_null() -> None:
-    for resource in (CAMPAIGNS, USERS, DOMAINS, MEDIUM, TEXT):
+    for resource in (CAMPAIGNS, USERS, DOMAINS, MEDIUM, TEXT, ALERTS, DELIVERIES, ENDPOINTS, RECIPIENTS):
         columns = resource.table.__table__.columns  # type: ignore[attr-defined]
         assert not any(columns[name].nullable for name in resource.sorts)
 
