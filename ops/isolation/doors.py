@@ -15,7 +15,9 @@ CALLERS = {
     "sessionmaker": {},
     "Session": {"models/session.py": RELAY},
     "ClientCursor": {"models/connection.py": "Sends the canary, which holds nothing of a tenant."},
-    "psycopg.connect": {},
+    "psycopg.connect": {
+        "models/connection.py": "Leaves something with a pooler, to see whether another is given it."
+    },
     "open_relay_database": {"worker/scheduler.py": RELAY, "tasks/upkeep.py": RELAY},
     "relay_session": {
         "worker/expire.py": RELAY,
