@@ -144,6 +144,8 @@ def test_a_schedule_needs_the_permission_of_its_kind(
     refused(client.delete(f"{URL}/{rollup['id']}", headers=leads_only), 403)
     assert client.post(f"{URL}/{scoring['id']}/run", headers=leads_only).status_code == 202
     assert client.get(f"{URL}/{rollup['id']}", headers=viewer).status_code == 200
+    assert client.delete(f"{URL}/{rollup['id']}", headers=as_acme).status_code == 204
+    refused(client.post(f"{URL}/{rollup['id']}/restore", headers=leads_only), 403)
 
 
 def test_another_organizations_schedule_is_not_there(
@@ -172,6 +174,12 @@ def test_a_change_moves_the_next_run_only_when_it_is_about_time(
     renamed = client.patch(one, json={"name": "Other", "overlap": "allow_all"}, headers=as_acme).json()
     assert (renamed["name"], renamed["overlap"]) == ("Other", "allow_all")
     assert renamed["next_runs"] == made["next_runs"]
+    with tenant_session(database, acme.organization_id) as session:
+        due = session.scalars(select(Schedule)).one()
+        assert due.next_nominal is not None
+        due.next_nominal -= timedelta(days=1)
+    again = client.patch(one, json={"name": "Due"}, headers=as_acme).json()
+    assert moments(again["next_runs"])[0] < datetime.now(UTC), "a beat is about to fire it"
 
     often = client.patch(one, json={"interval_seconds": 900}, headers=as_acme).json()
     assert (often["cron"], often["interval_seconds"]) == (None, 900)
@@ -179,7 +187,7 @@ def test_a_change_moves_the_next_run_only_when_it_is_about_time(
     assert second - first == timedelta(minutes=15)
     assert first <= datetime.now(UTC) + timedelta(minutes=15)
     with tenant_session(database, acme.organization_id) as session:
-        assert session.scalars(select(Schedule.revision)).all() == [3]
+        assert session.scalars(select(Schedule.revision)).all() == [4]
     back = client.patch(one, json={"cron": "0 5 * * *", "time_zone": None}, headers=as_acme).json()
     assert (back["interval_seconds"], back["time_zone"]) == (None, acme.time_zone)
 
@@ -246,13 +254,13 @@ def test_a_restored_schedule_goes_on_from_now_and_catches_up_nothing(
     database: Database,
     settings: Settings,
 ) -> None:
-    made = create(client, as_acme, cron="0 * * * *", overlap="buffer_one")
+    made = create(client, as_acme, overlap="buffer_one", starts_at="2026-01-01T00:00:00Z")
     one = f"{URL}/{made['id']}"
-    buffered = datetime.now(UTC) - timedelta(hours=4)
+    buffered = datetime.now(UTC) - timedelta(days=4)
     with tenant_session(database, acme.organization_id) as session:
         schedule = session.scalars(select(Schedule)).one()
         assert schedule.next_nominal is not None
-        schedule.next_nominal -= timedelta(hours=3)
+        schedule.next_nominal -= timedelta(days=3)
         schedule.buffered_nominal = buffered
         session.add(
             ScheduleRun(
