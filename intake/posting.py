@@ -14,7 +14,8 @@ from uuid_utils.compat import uuid7
 from intake.auth import Caller
 from intake.post_body import Decision, PostBody, PostChange, refuse_fields
 from intake.problem import ConflictError, NotFoundError
-from intake.views.social import POST_COLUMNS, PostWarning, WrittenPost, find_post
+from intake.resource.etag import require_match
+from intake.views.social import POST_COLUMNS, PostView, PostWarning, WrittenPost, find_post
 from models.session import tenant_session
 from models.social import EDITABLE_STATES, AccountStatus, PostState, SocialAccount, SocialPost
 from tasks.catalog import DELETE_POST, PUBLISH_POST
@@ -138,10 +139,10 @@ class Desk:
         )
         return job
 
-    def change(self, post_id: UUID, change: PostChange) -> WrittenPost:
+    def change(self, post_id: UUID, change: PostChange, *, if_match: str | None = None) -> WrittenPost:
         """Edit a post of which nothing is on its way."""
         with self._session() as session:
-            post = _editable(session, post_id)
+            post = _editable(session, post_id, if_match=if_match)
             account = _account(session, post.account_id)
             given = change.model_fields_set
             text = change.text if change.text is not None else post.body
@@ -225,10 +226,10 @@ class Desk:
         with self._session() as session:
             return WrittenPost.of(_row(session, post_id), [])
 
-    def delete(self, post_id: UUID, *, erase: bool) -> WrittenPost:
+    def delete(self, post_id: UUID, *, erase: bool, if_match: str | None = None) -> WrittenPost:
         """Remove a post; one that is out by a job that takes it back from its platform."""
         with self._session() as session:
-            post = _locked(session, post_id)
+            post = _locked(session, post_id, if_match=if_match)
             if post.state in (*DOUBTFUL, PostState.PUBLISHING):
                 advice = "wait for it, or say what became of it (POST .../decision)"
                 raise ConflictError("post-state", f"The post is {post.state}: {advice}.", state=post.state)
@@ -335,15 +336,16 @@ def _replayed(session: Session, body: PostBody, key: str | None) -> SocialPost:
     return known
 
 
-def _locked(session: Session, post_id: UUID) -> SocialPost:
+def _locked(session: Session, post_id: UUID, *, if_match: str | None = None) -> SocialPost:
     post = session.scalars(select(SocialPost).where(SocialPost.id == post_id).with_for_update()).one_or_none()
     if post is None:
         raise NotFoundError("post")
+    require_match(if_match, PostView.model_validate(post))
     return post
 
 
-def _editable(session: Session, post_id: UUID) -> SocialPost:
-    post = _locked(session, post_id)
+def _editable(session: Session, post_id: UUID, *, if_match: str | None = None) -> SocialPost:
+    post = _locked(session, post_id, if_match=if_match)
     if post.state not in EDITABLE_STATES:
         raise ConflictError(
             "post-state", f"The post is {post.state}: publishing has begun.", state=post.state

@@ -161,6 +161,7 @@ class SocialPost(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
         references("users", "created_by"),
         Index("ix_social_posts_scheduled_at", "organization_id", "platform", "scheduled_at"),
         Index("ix_social_posts_account", "organization_id", "account_id", "scheduled_at"),
+        Index("ix_social_posts_by_created_at", "organization_id", "created_at", "id"),
         Index(
             "uq_social_posts_organization_id_account_id_provider_key",
             "organization_id",

@@ -104,20 +104,6 @@ class WrittenPost(PostView):
 POST_COLUMNS = [getattr(SocialPost, name) for name in PostView.model_fields]
 
 
-def list_posts(
-    session: Session, *, state: PostState | None, account_id: UUID | None, before: UUID | None, limit: int
-) -> Sequence[Row[Any]]:
-    """Return posts, newest first."""
-    query = select(*POST_COLUMNS)
-    if state is not None:
-        query = query.where(SocialPost.state == state)
-    if account_id is not None:
-        query = query.where(SocialPost.account_id == account_id)
-    if before is not None:
-        query = query.where(SocialPost.id < before)
-    return session.execute(query.order_by(SocialPost.id.desc()).limit(limit)).all()
-
-
 def find_post(session: Session, post_id: UUID) -> Row[Any] | None:
     """Return the post, or None."""
     return session.execute(select(*POST_COLUMNS).where(SocialPost.id == post_id)).one_or_none()

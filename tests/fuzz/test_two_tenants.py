@@ -22,7 +22,7 @@ MARKED = frozenset(
     f"{API}/{path}"
     for path in (
         *("jobs", "dead-letters/{job_id}", "schedules/{item_id}", "leads", "leads/export.csv"),
-        *("scoring/rules", "scoring/model", "analytics/rollup", "social/accounts", "social/posts/{post_id}"),
+        *("scoring/rules", "scoring/model", "analytics/rollup", "social/accounts", "social/posts/{item_id}"),
         *("content/media/{item_id}/file", "campaigns/{item_id}", "reports/{report_id}", "alerts"),
         *("alerts/deliveries/{item_id}", "webhooks", "alert-recipients", "users", "organization"),
     )

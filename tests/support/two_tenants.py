@@ -137,6 +137,7 @@ KEYS = {
     "campaigns": "campaigns",
     "users": "users",
     "accounts": "social_accounts",
+    "posts": "social_posts",
     "alerts": "alerts",
     "deliveries": "alert_deliveries",
     "webhooks": "webhook_endpoints",

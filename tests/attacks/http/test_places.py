@@ -15,6 +15,7 @@ from sqlalchemy import insert, select
 from uuid_utils.compat import uuid7
 
 import intake.paging
+import intake.resource.cursor
 import intake.routes.content
 import intake.routes.jobs
 import intake.views.lead_file
@@ -43,14 +44,19 @@ def leaks(world: World, answer: httpx.Response) -> bool:
     return any(world.theirs.marker in each for each in world.watch(world.theirs).found(answer))
 
 
-def test_a_cursor_of_another_tenant_opens_nothing_of_its(world: World) -> None:
-    page = world.client.get(f"{API}/social/posts?limit=1", headers=world.theirs.headers())
-    cursor = page.json()["next_cursor"]
-
+def test_a_cursor_of_another_tenant_opens_nothing_of_its(world: World, patch: pytest.MonkeyPatch) -> None:
     def attempt() -> bool:
+        page = world.client.get(f"{API}/social/posts?limit=1", headers=world.theirs.headers())
+        cursor = page.json()["next_cursor"]
         return leaks(world, get(world, f"{API}/social/posts?cursor={cursor}&limit=200"))
 
+    def sign_place_only(content: bytes, _: str, sign: Any = intake.resource.cursor._sign) -> Any:  # noqa: SLF001
+        return sign(content, "")
+
     with breach(world):
+        assert not attempt(), "the cursor is of their list"
+    with breach(world), patch.context() as broken:
+        broken.setattr(intake.resource.cursor, "_sign", sign_place_only)
         assert attempt()
     assert not attempt()
 

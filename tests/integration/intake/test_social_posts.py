@@ -230,6 +230,47 @@ def test_a_published_post_is_removed_by_a_job_and_a_draft_at_once(
     assert (job.kind, job.payload) == ("social.delete_post", {"post_id": out["id"], "erase": True})
 
 
+def test_a_post_is_changed_and_removed_only_as_it_was_seen(
+    client: httpx.Client, as_acme: Headers, acme: Tenant, database: Database, write: Callable[..., Any]
+) -> None:
+    path = f"{POSTS}/{write()['id']}"
+    tag = client.get(path, headers=as_acme).headers["etag"]
+    assert client.get(path, headers=as_acme | {"If-None-Match": tag}).status_code == 304
+    seen = as_acme | {"If-Match": tag}
+    assert client.patch(path, json={"text": "Summer sale"}, headers=seen).json()["body"] == "Summer sale"
+    for answer in (client.patch(path, json={"text": "x"}, headers=seen), client.delete(path, headers=seen)):
+        assert fields(refused(answer, 412)) == [(None, "If-Match")]
+    assert client.get(path, headers=as_acme).json()["body"] == "Summer sale"
+    assert jobs(database, acme) == {}
+    now = as_acme | {"If-Match": client.get(path, headers=as_acme).headers["etag"]}
+    assert client.delete(path, headers=now).json()["state"] == "removed"
+
+
+def test_posts_are_listed_by_what_they_belong_to(
+    client: httpx.Client, as_acme: Headers, account: Callable[..., str], write: Callable[..., Any]
+) -> None:
+    campaign = client.post("/api/v1/campaigns", json={"name": "Spring"}, headers=as_acme).json()["id"]
+    other = account("bluesky", "other.test")
+    first, second = write("a", campaign_id=campaign), write("b", account_id=other)
+    write("c", scheduled_at=LATER.isoformat())
+
+    def listed(**asked: Any) -> list[str]:
+        answer = client.get(POSTS, params=asked, headers=as_acme)
+        assert answer.status_code == 200, answer.text
+        return [each["body"] for each in answer.json()["items"]]
+
+    assert listed(campaign_id=campaign) == [first["body"]]
+    assert listed(account_id=other) == [second["body"]]
+    assert listed(state="draft", sort="created_at") == ["a", "b"]
+    assert listed() == ["c", "b", "a"]
+    page = client.get(POSTS, params={"state": "draft", "limit": 1}, headers=as_acme).json()
+    rest = {"state": "draft", "cursor": page["next_cursor"]}
+    assert ([each["body"] for each in page["items"]], listed(**rest)) == (["b"], ["a"])
+    assert fields(refused(client.get(POSTS, params={"stat": "draft"}, headers=as_acme), 422)) == [
+        (None, "stat")
+    ]
+
+
 def test_another_tenants_posts_and_accounts_do_not_exist(
     client: httpx.Client, as_globex: Headers, write: Callable[..., Any]
 ) -> None:

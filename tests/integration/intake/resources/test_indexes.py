@@ -18,13 +18,14 @@ from intake.routes.alerts import ALERTS, DELIVERIES
 from intake.routes.branding import DOMAINS
 from intake.routes.campaigns import CAMPAIGNS
 from intake.routes.content import MEDIUM, TEXT
+from intake.routes.social import POSTS
 from intake.routes.users import USERS
 from intake.routes.webhooks import ENDPOINTS, RECIPIENTS
 from intake.social_account import ACCOUNTS
 from models.organization import Tenant
 from models.session import Database, TenantBinding, TenantSession
 
-ALL = (ACCOUNTS, CAMPAIGNS, TEXT, MEDIUM, USERS, DOMAINS, ALERTS, DELIVERIES, ENDPOINTS, RECIPIENTS)
+ALL = (ACCOUNTS, POSTS, CAMPAIGNS, TEXT, MEDIUM, USERS, DOMAINS, ALERTS, DELIVERIES, ENDPOINTS, RECIPIENTS)
 
 
 @pytest.fixture
