@@ -1,12 +1,12 @@
 """What `genius top` shows of one look: lanes, tenants by wait, workers, dead letters, the relay."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,10 @@ from ops.relay_view import describe, report_document
 from ops.tenant_state import state_of
 from ops.worker_view import WorkerLine
 from worker.relay_report import RelayReport
+
+MOST_NAMED = 3
+"""Of more workers than this only the sums are told; `--json` names all."""
+FEWEST_TENANTS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Look:
     reading: Reading
     tenants: Sequence[TenantSeen]
     """Who waits longest comes first."""
+    in_all: int
+    """Tenants with something to show, those left out too."""
     workers: Sequence[WorkerLine] | None
     """None: they have not been asked yet."""
     dead: int | None
@@ -60,6 +66,7 @@ class Look:
             "tenants": [
                 {**seen.line.document(at), "name": seen.name, "state": seen.state} for seen in self.tenants
             ],
+            "tenants_in_all": self.in_all,
             "workers": None if self.workers is None else [worker.document() for worker in self.workers],
             "dead_letters": self.dead,
             "relay": None if self.report is None else report_document(self.report),
@@ -69,11 +76,21 @@ class Look:
         """Return everything as a person reads it."""
         return Group(
             _lanes(self.reading),
-            _tenants(self.tenants, self.reading.at, wide=width >= WIDE),
-            *_workers(self.workers),
+            _tenants(self.tenants, self.in_all, self.reading.at, wide=width >= WIDE),
+            _workers(self.workers),
             _dead(self.dead),
             describe(self.report) if self.report else Text("relay: Postgres does not answer", style="red"),
         )
+
+    def fitted(self, console: Console) -> RenderableType:
+        """Return it for one screen: tenants at the end are left out, not what stands below them."""
+        keys = Text("q quits", style="dim")
+        whole = Group(self.rendered(console.width), keys)
+        over = len(console.render_lines(whole, pad=False)) - console.height
+        if over <= 0:
+            return whole
+        kept = max(len(self.tenants) - over, FEWEST_TENANTS)
+        return Group(replace(self, tenants=self.tenants[:kept]).rendered(console.width), keys)
 
 
 def lanes_of(reading: Reading) -> list[dict[str, Any]]:
@@ -128,8 +145,9 @@ COLUMNS: Mapping[str, Cell] = {
 WIDE_ONLY = frozenset({"rate", "delayed"})
 
 
-def _tenants(tenants: Sequence[TenantSeen], at: datetime, *, wide: bool) -> Table:
-    table = _table("Tenants, who waits longest first", "tenant")
+def _tenants(tenants: Sequence[TenantSeen], in_all: int, at: datetime, *, wide: bool) -> Table:
+    count = f"{len(tenants)} of {in_all:,}" if len(tenants) < in_all else f"{in_all:,}"
+    table = _table(f"Tenants {count}, who waits longest first", "tenant")
     shown = {name: cell for name, cell in COLUMNS.items() if wide or name not in WIDE_ONLY}
     for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -142,22 +160,32 @@ def _tenants(tenants: Sequence[TenantSeen], at: datetime, *, wide: bool) -> Tabl
 
 def _table(title: str, first: str) -> Table:
     table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        expand=True,
+        pad_edge=False,
+        show_edge=False,
     )
     table.add_column(first, no_wrap=True, overflow="ellipsis", ratio=1)
     return table
 
 
-def _workers(workers: Sequence[WorkerLine] | None) -> list[Text]:
+def _workers(workers: Sequence[WorkerLine] | None) -> Text:
     if workers is None:
-        return []
+        return Text("workers: asked, none has answered yet", style="dim")
     if not workers:
-        return [Text("workers: none answers; jobs wait", style="red")]
+        return Text("workers: none answers; jobs wait", style="red")
     told = [
         f"{worker.name} ({worker.slots} slots, {worker.done:,} done, up {words.span(worker.uptime)})"
         for worker in workers
     ]
-    return [Text(f"workers {len(workers)}: {'; '.join(told)}")]
+    if len(workers) > MOST_NAMED:
+        slots, done = (sum(getattr(worker, name) for worker in workers) for name in ("slots", "done"))
+        youngest = words.span(min(worker.uptime for worker in workers))
+        told = [f"{slots} slots, {done:,} done, the youngest up {youngest}"]
+    return Text(f"workers {len(workers)}: {'; '.join(told)}")
 
 
 def _dead(dead: int | None) -> Text:

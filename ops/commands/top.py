@@ -21,6 +21,7 @@ from ops.configuration import database_in_force, settings_in_force
 from ops.dead_letter_view import count_all_dead
 from ops.directory import Directory
 from ops.error import OperatorError
+from ops.keys import pressed_keys
 from ops.lanes import NO_SHARES, Reading, Shares, TenantLine, read_lanes, tenant_lines
 from ops.top_view import Look, TenantSeen
 from ops.worker_view import WorkerLine, ask_workers
@@ -72,10 +73,11 @@ def _glance(lookout: "Lookout", pause: float, *, as_json: bool) -> None:
 
 
 def _watch(lookout: "Lookout", interval: float) -> None:
-    with Live(screen=True, auto_refresh=False) as live:
+    with pressed_keys() as press, Live(screen=True, auto_refresh=False) as live:
         while True:
-            live.update(lookout.look().rendered(live.console.width), refresh=True)
-            time.sleep(interval)
+            live.update(lookout.look().fitted(live.console), refresh=True)
+            if "q" in press(interval):
+                return
 
 
 class Lookout:
@@ -119,6 +121,7 @@ class Lookout:
         return Look(
             reading,
             self._tenants(lines[: self._limit]),
+            len(lines),
             self._ask_workers(wait=wait_for_workers),
             self._count_dead(),
             self._read_report(),
