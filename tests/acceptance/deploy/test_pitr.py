@@ -6,7 +6,7 @@ workers and beats before and after: ``PITR_DRILL=1 pytest tests/acceptance/deplo
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,7 +41,7 @@ from tests.support.wait import wait_until
 from worker.claim import claim
 from worker.pointer import make_pointer
 from worker.publish import Publisher
-from worker.relay import run_pass
+from worker.relay import Pass, run_pass
 from worker.submit import Submission, submit
 
 BEFORE, AFTER = 8, 4
@@ -172,13 +172,16 @@ def every_job_ended_once(database: Database, tenant: Tenant) -> None:
 
 
 @contextmanager
-def as_process(environment: dict[str, str]) -> Iterator[None]:
-    """Let this process have *environment*, as beat would."""
+def as_beat(environment: dict[str, str]) -> Iterator[Callable[[], Pass]]:
+    """Let this process have *environment*; yield a pass of the relay."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         get_settings.cache_clear()
-        yield
+        settings = get_settings()
+        relay, publisher = open_relay_database(settings), Publisher(settings)
+        yield lambda: run_pass(relay, publisher)
+        relay.engine.dispose()
     get_settings.cache_clear()
 
 
@@ -186,7 +189,9 @@ def test_what_was_accepted_by_the_moment_comes_back_and_ends(drill: Drill) -> No
     drill.accept_before(range(HALF))
     back_up(drill.server, drill.archive)
     drill.accept_before(range(HALF, BEFORE))
-    with as_process(drill.environment):
+    with as_beat(drill.environment) as relay:
+        relay()
+        assert relay().rebuilt == 0, "it has offered everything to this Redis"
         start_some(drill)
     moment = drill.moment()
     drill.accept(range(BEFORE, BEFORE + AFTER))
@@ -196,14 +201,12 @@ def test_what_was_accepted_by_the_moment_comes_back_and_ends(drill: Drill) -> No
         for tenant in drill.tenants:
             assert jobs_of(database, tenant) == set(drill.before[tenant.organization_id])
             assert outcome.states(database, tenant) == Counter(running=RUNNING, queued=BEFORE - RUNNING)
-        services = Services(drill.directory / "services", environment, exits)
-        services.worker(pool="threads", options=INCLUDE)
-        with as_process(environment):
-            settings = settings_from(environment)
-            relay, publisher = open_relay_database(settings), Publisher(settings)
-            exits.callback(relay.engine.dispose)
-            assert run_pass(relay, publisher).rebuilt > 0, "the relay notices that Postgres is another one"
-            wait_until(lambda: run_pass(relay, publisher) and outcome.all_ended(database, drill.tenants), 60)
+        with as_beat(environment) as relay:
+            waiting = len(drill.tenants) * (BEFORE - RUNNING)
+            assert relay().rebuilt == waiting, "Postgres is another one, though Redis is the same"
+            services = Services(drill.directory / "services", environment, exits)
+            services.worker(pool="threads", options=INCLUDE)
+            wait_until(lambda: relay() and outcome.all_ended(database, drill.tenants), 60)
         for tenant in drill.tenants:
             every_job_ended_once(database, tenant)
 
