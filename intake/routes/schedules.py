@@ -11,21 +11,11 @@ from pydantic import TypeAdapter
 
 from intake.auth import AnyCaller, Caller, allowed
 from intake.body import body_of
+from intake.ingest.schedule import SCHEDULE, Backfill, ScheduleBody, ScheduleChange
 from intake.openapi import READ_ONE, WRITE, problems
 from intake.paging import Cursor, CursorParameter, Limit, Page
 from intake.problem import NotFoundError
-from intake.recurrence import (
-    OF_TENANT,
-    SCHEDULE,
-    Backfill,
-    ScheduleBody,
-    ScheduleChange,
-    ScheduleRules,
-    backfilled,
-    kind_of,
-    permission_of,
-    resumed,
-)
+from intake.recurrence import OF_TENANT, ScheduleRules, backfilled, kind_of, permission_of, resumed
 from intake.resource.declaration import Resource, equals
 from intake.resource.etag import answer
 from intake.resource.repository import Repository, open_repository
