@@ -203,7 +203,7 @@ def test_what_was_accepted_by_the_moment_comes_back_and_ends(drill: Drill) -> No
             assert outcome.states(database, tenant) == Counter(running=RUNNING, queued=BEFORE - RUNNING)
         with as_beat(environment) as relay:
             waiting = len(drill.tenants) * (BEFORE - RUNNING)
-            assert relay().rebuilt == waiting, "Postgres is another one, though Redis is the same"
+            assert relay().rebuilt >= waiting, "Postgres is another one, though Redis is the same"
             services = Services(drill.directory / "services", environment, exits)
             services.worker(pool="threads", options=INCLUDE)
             wait_until(lambda: relay() and outcome.all_ended(database, drill.tenants), 60)
