@@ -18,9 +18,12 @@ from intake.routes.alerts import ALERTS, DELIVERIES
 from intake.routes.branding import DOMAINS
 from intake.routes.campaigns import CAMPAIGNS
 from intake.routes.content import MEDIUM, TEXT
+from intake.routes.social import POSTS
 from intake.routes.users import USERS
 from intake.routes.webhooks import ENDPOINTS, RECIPIENTS
+from intake.social_account import ACCOUNTS
 
+ALL = (ACCOUNTS, POSTS, CAMPAIGNS, TEXT, MEDIUM, USERS, DOMAINS, ALERTS, DELIVERIES, ENDPOINTS, RECIPIENTS)
 PLACE: TypeAdapter[Place] = TypeAdapter(tuple[datetime, UUID])
 
 
@@ -31,7 +34,7 @@ def test_a_list_is_not_sorted_by_what_has_no_index(column: str) -> None:
 
 
 def test_what_is_sorted_by_is_never_null() -> None:
-    for resource in (CAMPAIGNS, USERS, DOMAINS, MEDIUM, TEXT, ALERTS, DELIVERIES, ENDPOINTS, RECIPIENTS):
+    for resource in ALL:
         columns = resource.table.__table__.columns  # type: ignore[attr-defined]
         assert not any(columns[name].nullable for name in resource.sorts)
 
