@@ -79,7 +79,7 @@ class Connector:
         departure = depart(oauth, client, state=state, redirect_url=back)
         with self._repository() as repository:
             if account_id is not None:
-                _of_platform(repository.find(account_id), platform)
+                _at(repository.find(account_id), platform, server)
             _sweep(repository.session)
             repository.session.add(
                 SocialAuthorization(
@@ -138,7 +138,7 @@ class Connector:
         with self._repository() as repository:
             repository.take_turn(growing=True)  # before any row is locked
             if account_id is not None:
-                found = _only(found, _of_platform(repository.hold(account_id), platform))
+                found = _only(found, _at(repository.hold(account_id), platform, server))
             accounts = [_found(platform, server, identity, tokens) for identity in found]
             return [self._connect(repository, account, account_id) for account in accounts]
 
@@ -227,10 +227,13 @@ def _refused_state() -> ProblemError:
     return refuse_fields(("state", "is not known: it is good once, for ten minutes, for who asked for it"))
 
 
-def _of_platform(account: Any, platform: PlatformName) -> AccountView:
+def _at(account: Any, platform: PlatformName, server: str | None) -> AccountView:
+    """Return the account if it lives there."""
     shown: AccountView = account
     if shown.platform is not platform:
         raise refuse_fields(("platform", f"is not the account's: that is {shown.platform}"))
+    if shown.server_url != server:
+        raise refuse_fields(("server_url", f"is not the account's: that is {shown.server_url}"))
     return shown
 
 
@@ -249,9 +252,11 @@ def _found(platform: PlatformName, server: str | None, identity: Identity, token
 
 
 def _known(session: Session, account: FoundAccount) -> UUID | None:
-    """Return the id of the account that is this one already, locked."""
+    """Return the id of the account that is this one already, locked; each server has ids of its own."""
     statement = select(SocialAccount.id).where(
-        SocialAccount.platform == account.platform, SocialAccount.remote_id == account.remote_id
+        SocialAccount.platform == account.platform,
+        SocialAccount.server_url.is_not_distinct_from(account.server_url),
+        SocialAccount.remote_id == account.remote_id,
     )
     return session.scalars(statement.with_for_update(key_share=True)).first()
 

@@ -82,11 +82,13 @@ class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
         ),
         # A person and a page may bear the same name: what the platform calls an account tells them apart.
         Index(
-            "uq_social_accounts_organization_id_platform_remote_id",
+            "uq_social_accounts_by_remote_id",
             "organization_id",
             "platform",
+            "server_url",
             "remote_id",
             unique=True,
+            postgresql_nulls_not_distinct=True,
             postgresql_where=text("deleted_at IS NULL AND remote_id IS NOT NULL"),
         ),
         Index("ix_social_accounts_by_created_at", "organization_id", "created_at", "id"),
@@ -95,7 +97,7 @@ class SocialAccount(TenantMixin, TimestampMixin, SoftDeleteMixin, Base):
     platform: Mapped[str]
     handle: Mapped[str]
     remote_id: Mapped[str | None]
-    """The account's id on the platform (a DID, a page id)."""
+    """The account's id on the platform (a DID, a page id); each server of a federated one has its own."""
     server_url: Mapped[str | None]
     """Where a federated platform's account lives; None is the platform's own address."""
     status: Mapped[str] = mapped_column(server_default=AccountStatus.ACTIVE)

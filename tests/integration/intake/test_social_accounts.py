@@ -243,6 +243,23 @@ def test_a_federated_server_is_told_of_us_once(
     assert len(rows(database, acme, SocialAccount)) == 1
 
 
+def test_accounts_of_two_servers_that_bear_one_id_are_two(
+    client: httpx.Client, owner: Headers, acme: Tenant, stand_in: StandIn, database: Database
+) -> None:
+    make(stand_in, "mastodon")
+    servers = ["https://one.example.org", "https://two.example.org"]
+    for server in [*servers, servers[0]]:
+        departing = authorize(client, owner, "mastodon", server_url=server)
+        assert complete(client, owner, sign_in(departing)).status_code == 201
+    accounts = rows(database, acme, SocialAccount)
+    assert {account.remote_id for account in accounts} == {accounts[0].remote_id}
+    assert sorted(str(account.server_url) for account in accounts) == servers
+
+    other = {"platform": "mastodon", "server_url": servers[1], "account_id": str(accounts[0].id)}
+    told = refused(client.post(f"{ACCOUNTS}/authorize", json=other, headers=owner), 422)
+    assert "server_url" in str(told)
+
+
 def test_people_come_back_only_to_where_the_operator_allows(client: httpx.Client, owner: Headers) -> None:
     body = {"platform": "x", "redirect_url": "https://evil.example.org"}
     document = refused(client.post(f"{ACCOUNTS}/authorize", json=body, headers=owner), 422)
