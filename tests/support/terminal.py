@@ -16,6 +16,8 @@ HOME = b"\x1b[H"
 """Where each frame begins."""
 OTHER_SCREEN, OWN_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 HIDDEN_CURSOR, SHOWN_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
+SIZE = ("COLUMNS", "LINES")
+"""What readline, in whatever process began all this, says of the terminal there."""
 CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 CONTROLLED = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -35,7 +37,8 @@ class Terminal:
         self.rows, self.columns = rows, columns
         self._drawn = bytearray()
         self._command = [sys.executable, "-c", CONTROLLED, *command]
-        self._environment = {**environment, "TERM": "xterm-256color"}
+        given = {name: value for name, value in environment.items() if name not in SIZE}
+        self._environment = {**given, "TERM": "xterm-256color"}
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:
