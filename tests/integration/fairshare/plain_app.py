@@ -158,6 +158,12 @@ class PlainApp:
     def done(self) -> list[str]:
         return [name for name, _ in self.lines("done")]
 
+    def effects(self) -> list[str]:
+        """Name the jobs whose effect is there; who was killed just after it has told nobody."""
+        return [
+            path.name.removeprefix("effect-").replace("-", "/") for path in self.directory.glob("effect-*")
+        ]
+
     def seconds(self, tenant: str) -> float:
         """Return how long the tenant's jobs were asked to run that are done."""
         return sum(float(seconds) for name, seconds in self.lines("done") if name.startswith(f"{tenant}/"))
