@@ -170,11 +170,14 @@ class Channel(TemporaryQueues):
         )
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001 - Kombu's signature
-        """Begin to consume a queue."""
+        """Begin to consume a queue; a broadcast is heard from here on, and not only from the first poll."""
         if no_ack:
             self._no_ack.add(queue)
         self._idle_until = None
-        return super().basic_consume(queue, no_ack, *args, **kwargs)
+        consumer_tag = super().basic_consume(queue, no_ack, *args, **kwargs)
+        if queue in self.active_fanout_queues:
+            self.connection.cycle.listen(self)
+        return consumer_tag
 
     def _basic_cancel(self, consumer_tag: str) -> None:
         queue = self._tag_to_queue.get(consumer_tag)

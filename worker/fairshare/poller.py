@@ -35,6 +35,15 @@ class Poller(PollerBase):
         """Send the channel's next command on a connection that is being watched."""
         self._register_BRPOP(channel)
 
+    def listen(self, channel: Any) -> None:
+        """Subscribe to all broadcasts that the channel consumes now.
+
+        Kombu subscribes at the next turn, and only once: who called a worker that had just said it was ready
+        was not heard, nor was what a second queue of the channel was told.
+        """
+        channel._in_listen = None  # noqa: SLF001 - Kombu's pollers set it too
+        self._register_LISTEN(channel)
+
     def run_ready(self) -> bool:
         """Run what the event loop was told meanwhile, such as acknowledgements; False if that was nothing."""
         loop = self.loop
