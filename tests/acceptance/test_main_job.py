@@ -30,7 +30,7 @@ def finished(client: httpx.Client, job_id: str) -> dict[str, object]:
         job: dict[str, object] = client.get(f"/jobs/{job_id}").json()
         return job if job["state"] in {"succeeded", "dead", "cancelled"} else None
 
-    return wait_until(look, timeout=30)
+    return wait_until(look, timeout=60)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
@@ -77,7 +77,7 @@ def test_a_scheduled_job_runs_when_it_is_due_and_not_before(
 
     assert job["state"] == "succeeded"
     started = datetime.fromisoformat(str(job["started_at"]))
-    assert timedelta(0) <= started - due < timedelta(seconds=2)
+    assert timedelta(0) <= started - due < timedelta(seconds=5)
 
 
 def test_a_job_of_a_suspended_organization_waits(

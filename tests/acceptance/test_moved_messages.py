@@ -37,6 +37,6 @@ def test_a_message_moved_into_another_tenants_queue_is_dropped(
         queue.enqueue([entry])
 
     worker = services.worker(pool="threads", concurrency=2, options=INCLUDE)
-    wait_until(lambda: b"forged message dropped" in worker.log.read_bytes(), 30)
+    wait_until(lambda: b"forged message dropped" in worker.log.read_bytes(), 60)
     assert outcome.states(database, owner) == Counter(queued=1)
     assert outcome.campaigns_left(database, owner) == Counter()

@@ -92,7 +92,7 @@ def test_after_a_full_run_no_token_and_no_secret_stands_anywhere(
     assert len(hidden) > 2 * len(places)
 
     with flower.client(OPERATOR) as client:
-        wait_until(lambda: len(client.get("/api/tasks").json()) >= len(places), 20)
+        wait_until(lambda: len(client.get("/api/tasks").json()) >= len(places), 60)
         pages = {path: client.get(path).text for path in PAGES}
     assert [path for path, page in pages.items() for secret in hidden if secret in page] == []
     assert database_urls.superuser_url is not None

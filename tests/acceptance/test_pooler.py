@@ -88,7 +88,7 @@ def test_the_whole_life_of_jobs_behind_a_pooler(
         wait_until(partial(outcome.all_ended, pooled_database, [tenant]), timeout=60)
         assert outcome.states(pooled_database, tenant) == {"succeeded": 100, "dead": 1}
         assert retry(pooled_database, tenant, dead.id, publisher=publisher) == "queued"
-        wait_until(partial(outcome.all_ended, pooled_database, [tenant]), timeout=30)
+        wait_until(partial(outcome.all_ended, pooled_database, [tenant]), timeout=60)
     for tenant in tenants:
         left = outcome.campaigns_left(pooled_database, tenant)
         assert left == {**{f"{tenant.name}{n}": 1 for n in range(100)}, "doomed": 1}

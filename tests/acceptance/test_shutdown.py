@@ -38,7 +38,7 @@ def running(database: Database, tenant: Tenant, publisher: Publisher, *, seconds
     """Submit a job that takes so long and wait until it runs."""
     submission = Submission(LEAVE_CAMPAIGN, Leave(name="x", sleep_ms=round(seconds * 1_000)))
     submit(database, tenant, [submission], publisher=publisher)
-    wait_until(lambda: outcome.states(database, tenant)["running"] == 1, timeout=20)
+    wait_until(lambda: outcome.states(database, tenant)["running"] == 1, timeout=60)
 
 
 def stop(worker: ChildProcess) -> float:
@@ -46,7 +46,7 @@ def stop(worker: ChildProcess) -> float:
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     began = time.monotonic()
     family[0].send_signal(signal.SIGTERM)
-    wait_until(lambda: worker.exit_code is not None, timeout=30)
+    wait_until(lambda: worker.exit_code is not None, timeout=60)
     taken = time.monotonic() - began
     _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive, f"left behind: {alive}"
@@ -76,7 +76,7 @@ def test_a_job_that_does_not_end_in_time_runs_elsewhere(
     assert worker.exit_code == EXIT_CODE
 
     services.beat(SETTINGS | {"GENIUS_RELAY_INTERVAL": "0.3"})
-    wait_until(lambda: outcome.states(database, tenant)["queued"] == 1, timeout=20)
+    wait_until(lambda: outcome.states(database, tenant)["queued"] == 1, timeout=60)
     assert outcome.campaigns_left(database, tenant) == {}
 
 

@@ -63,7 +63,7 @@ def test_a_job_sent_to_it_runs(up: Up) -> None:
     def state() -> str:
         return str(httpx.get(job, headers={"Authorization": f"Bearer {token}"}).json()["state"])
 
-    wait_until(lambda: state() == "succeeded", 30)
+    wait_until(lambda: state() == "succeeded", 60)
 
 
 def test_its_settings_are_for_its_owner_alone(up: Up) -> None:
@@ -93,7 +93,7 @@ def test_a_worker_that_was_killed_is_started_again(up: Up) -> None:
 
     (before,) = workers()
     before.kill()
-    wait_until(lambda: [worker.pid for worker in workers()] not in ([], [before.pid]), 30)
+    wait_until(lambda: [worker.pid for worker in workers()] not in ([], [before.pid]), 60)
     token = new_token(up)
     assert submit(up, token, {"all": True}).status_code == 202
 
@@ -113,7 +113,7 @@ def test_servers_that_were_killed_are_started_again_and_the_job_runs(up: Up) -> 
         return bool(ids)
 
     ids: list[str] = []
-    wait_until(accepted, 30)
+    wait_until(accepted, 60)
     job = f"{up.said['intake_url']}/api/v1/jobs/{ids[0]}"
     bearer = {"Authorization": f"Bearer {token}"}
     wait_until(lambda: httpx.get(job, headers=bearer).json().get("state") == "succeeded", 60)

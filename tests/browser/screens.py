@@ -111,7 +111,7 @@ def photograph(flower: Flower, addresses: dict[str, str], pictures: Path) -> Non
     with launched() as browser, visiting(browser, flower.url, OPERATOR) as page:
         for name, path in addresses.items():
             page.goto(path, wait_until="load")
-            wait_until(lambda: settled(page), 10)
+            wait_until(lambda: settled(page), 60)
             take(page, pictures / f"flower-{name}.png")
             typer.echo(f"{name}: {page.title()}")
 

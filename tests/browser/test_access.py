@@ -118,7 +118,7 @@ def test_dead_letters_are_requeued_in_the_operators_name(floor: Floor, operator:
     with tenant_session(floor.database, tenant.organization_id) as session:
         entry = session.scalars(select(AuditEntry).order_by(AuditEntry.position.desc()).limit(1)).one()
     assert (entry.action, entry.actor) == ("dead_letters.requeue", "operator:ada")
-    wait_until(lambda: dead(operator, tenant) == DEAD_EACH, 30)  # they die again
+    wait_until(lambda: dead(operator, tenant) == DEAD_EACH, 60)  # they die again
 
 
 def test_a_change_without_the_forms_token_or_from_another_site_is_refused(

@@ -58,7 +58,7 @@ def spare(floor: Floor, test_directory: Path) -> Iterator[str]:
     with ExitStack() as exits:
         services = Services(test_directory / "spare", floor.flower.environment, exits)
         services.worker(queues=["quota"], concurrency=1, options=("-n", "spare@%h"))
-        yield wait_until(lambda: known_worker(floor, "spare@"), 20)
+        yield wait_until(lambda: known_worker(floor, "spare@"), 60)
 
 
 def known_worker(floor: Floor, start: str) -> str:

@@ -261,7 +261,7 @@ def _pause_schedules(database: Database, tenant: Tenant) -> None:
             return False
         return True
 
-    wait_until(try_to, timeout=30)
+    wait_until(try_to, timeout=60)
 
 
 def _schedule(organization_id: UUID, number: int, interval: timedelta) -> Schedule:

@@ -184,7 +184,7 @@ def test_posts_are_published_once_wherever_their_process_is_killed(  # noqa: C90
                 targets = {
                     job: point for job, point in targets.items() if codes[job] != (-9 if point.kills else 0)
                 }
-                wait_until(nothing_is_leased, timeout=30)
+                wait_until(nothing_is_leased, timeout=60)
                 if not targets:
                     break
             assert not targets, codes
@@ -192,7 +192,7 @@ def test_posts_are_published_once_wherever_their_process_is_killed(  # noqa: C90
                 again = pending(database, tenant)
                 late = [again[line.jobs[number]] for line in lines if line.jobs[number] in again]
                 run_all(crew, [(job, Point.NONE) for job in late])
-                wait_until(nothing_is_leased, timeout=30)
+                wait_until(nothing_is_leased, timeout=60)
     assert outcome.states(database, tenant) == {"succeeded": POSTS * len(POINTS)}
     found = dict.fromkeys(POINTS, 0)
     for line in lines:

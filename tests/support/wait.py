@@ -13,7 +13,7 @@ class StillFalseError(AssertionError):
     """What a test waited for did not come about."""
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, *, message: str | None = None) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, *, message: str | None = None) -> T:
     """Call *predicate* until what it returns is true, and return that.
 
     Args:

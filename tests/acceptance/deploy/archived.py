@@ -82,7 +82,7 @@ def archive_all(server: EmbeddedPostgres, archive: Archive) -> None:
     with psycopg.connect(server.superuser_conninfo, autocommit=True) as connection:
         row = connection.execute(SEGMENT).fetchone()
     assert row is not None
-    wait_until((archive.segments / row[0]).exists, 20)
+    wait_until((archive.segments / row[0]).exists, 60)
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def recovered(
     server = EmbeddedPostgres(directory, password=stack.secrets.superuser_password, durable=False)
     server.start()
     try:
-        wait_until(lambda: not in_recovery(server), 30)
+        wait_until(lambda: not in_recovery(server), 60)
         yield server
     finally:
         server.stop()

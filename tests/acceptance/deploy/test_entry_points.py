@@ -207,7 +207,7 @@ def type_the_pages(secrets: Mapping[str, str], api: str) -> None:
                 reader.type(command)
         if page == PAGES[0]:
             listed = ("jobs", "--org", reader.variables["ORG"], "--json")
-            wait_until(lambda listed=listed: '"succeeded"' in genius(*listed, environment=given).stdout, 30)
+            wait_until(lambda listed=listed: '"succeeded"' in genius(*listed, environment=given).stdout, 60)
 
 
 def test_the_pages_are_those_of_the_guide() -> None:

@@ -105,7 +105,7 @@ def test_workers_of_two_versions_share_the_work_and_lose_nothing(
         old_worker = theirs.worker(options=INCLUDE)
         old_beat = theirs.beat()
         submit_by_the_former(former, environment, identity, 0, JOBS)
-        wait_until(lambda: ran(old_worker) > 0, 30)
+        wait_until(lambda: ran(old_worker) > 0, 60)
 
         upgrade(settings_from(environment))
         database = open_database(settings_from(environment), pool_size=2)
@@ -117,7 +117,7 @@ def test_workers_of_two_versions_share_the_work_and_lose_nothing(
         by_the_old_after_the_migration = ran(old_worker)
         submit_by_the_former(former, environment, identity, JOBS, 2 * JOBS)
         submit_by_us(database, tenant, environment, range(2 * JOBS, 3 * JOBS))
-        wait_until(lambda: ran(new_worker) > JOBS // 4, 30)
+        wait_until(lambda: ran(new_worker) > JOBS // 4, 60)
         for old in (old_beat, old_worker):
             old.ask_to_stop()
         wait_until(lambda: outcome.all_ended(database, [tenant]), 60)

@@ -224,5 +224,5 @@ def test_a_worker_finds_the_alert_and_delivers_it_by_itself(
             states = session.scalars(select(Job.state).where(Job.kind == DELIVER_ALERT.name)).all()
         return states == ["succeeded"]
 
-    wait_until(ended, timeout=30)
+    wait_until(ended, timeout=60)
     assert json.loads(second.body)["data"]["evidence"][0]["value"] == "needs_reauth"

@@ -72,7 +72,7 @@ def test_who_uses_tables_in_any_order_is_not_ended_by_a_migration(
     ):
         user.execute("LOCK TABLE campaigns IN ROW EXCLUSIVE MODE")
         migration = pool.submit(upgrade, settings)
-        wait_until(lambda: watcher.execute(WAITS).fetchone() is not None, 10)
+        wait_until(lambda: watcher.execute(WAITS).fetchone() is not None, 60)
         user.execute("SELECT FROM organizations")
         user.execute("LOCK TABLE audit_log, jobs IN ROW EXCLUSIVE MODE")
         user.commit()

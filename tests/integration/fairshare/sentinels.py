@@ -41,7 +41,7 @@ class Sentinels:
             wait_until(lambda: client.info("replication")["master_link_status"] == "up")
         for number in range(3):
             self._start_sentinel(number)
-        wait_until(lambda: all(self._sees_others(port) for port in self.ports), 20)
+        wait_until(lambda: all(self._sees_others(port) for port in self.ports), 60)
         return self
 
     def __exit__(

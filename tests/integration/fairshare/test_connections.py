@@ -65,8 +65,8 @@ def test_a_worker_and_its_publisher_speak_tls(
     tls = {"ssl_cert_reqs": "required", "ssl_ca_certs": str(certificate)}
     with PlainApp(server, tmp_path, url=tls_url, tls=tls) as app:
         app.worker("prefork", 1)
-        assert app.send("stubborn").get(timeout=10) == 2
-        assert list(app.app.control.inspect(timeout=5, limit=1).ping()) == ["w0@test"]
+        assert app.send("stubborn").get(timeout=30) == 2
+        assert list(app.app.control.inspect(timeout=30, limit=1).ping()) == ["w0@test"]
         wait_until(lambda: app.left() == 0)
 
 
@@ -107,7 +107,7 @@ def test_a_database_number_and_a_prefix_keep_apps_apart(
         app.work("a/later", countdown=60)
         app.work("a/now")
         wait_until(lambda: app.done() == ["a/now"])
-        assert list(app.app.control.inspect(timeout=5, limit=1).ping()) == ["w0@test"]
+        assert list(app.app.control.inspect(timeout=30, limit=1).ping()) == ["w0@test"]
         wait_until(lambda: app.in_flight() == 0)
         assert app.left() == 1
         assert {key.split(b":")[0] for key in app.broker.scan_iter()} == {b"shop"}
@@ -135,9 +135,9 @@ def test_a_worker_goes_on_with_the_new_master_after_a_failover(tmp_path: Path) -
         wait_until(lambda: len(app.done()) >= 5)
         sentinels.processes[0].kill()
         sentinels.master.kill()
-        wait_until(lambda: sentinels.master_port() == sentinels.replica.port, 30)
+        wait_until(lambda: sentinels.master_port() == sentinels.replica.port, 60)
         wait_until(lambda: published(app), 20, message="the new master is written to")
-        wait_until(lambda: len(app.done()) == 31, 30)
-        wait_until(lambda: app.left() == 0, 20)
+        wait_until(lambda: len(app.done()) == 31, 60)
+        wait_until(lambda: app.left() == 0, 60)
         assert len(set(app.done())) == 31
         assert app.lane().audit() == 0

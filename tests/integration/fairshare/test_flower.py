@@ -28,7 +28,7 @@ def flower(plain_app: PlainApp) -> Iterator[httpx.Client]:
     )
     process.start()
     with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", timeout=10) as client:
-        wait_until(lambda: answers(client), 20)
+        wait_until(lambda: answers(client), 60)
         yield client
     process.kill()
 

@@ -28,11 +28,11 @@ def test_workers_killed_at_every_point_lose_no_job(plain_app: PlainApp) -> None:
     def all_died() -> bool:
         return all(worker.process.poll() is not None for worker in doomed)
 
-    wait_until(all_died, 40)
+    wait_until(all_died, 60)
     assert {worker.process.returncode for worker in doomed} == {-signal.SIGKILL}
     assert plain_app.left() > 0, "killed too late to prove anything"
     plain_app.worker("threads", 4, PLAIN_LEASE_MS="1000")
-    wait_until(lambda: plain_app.left() == 0, 30)
+    wait_until(lambda: plain_app.left() == 0, 60)
     assert sorted(plain_app.effects()) == sorted(f"a/{i}" for i in range(JOBS))
     assert len(set(plain_app.done())) == len(plain_app.done())
     # A job runs twice only if a killed worker held its lease, and no effect is there twice.

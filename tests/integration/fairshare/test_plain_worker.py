@@ -22,9 +22,9 @@ TASKS = "tests.integration.fairshare.plain_tasks"
 def test_jobs_run_retry_and_wait_in_every_pool(plain_app: PlainApp, pool: str) -> None:
     plain_app.worker(pool)
     delayed = plain_app.send("add", 20, 22, countdown=0.6)
-    assert plain_app.send("add", 1, 2).get(timeout=10) == 3
-    assert plain_app.send("stubborn").get(timeout=10) == 2
-    assert delayed.get(timeout=10) == 42
+    assert plain_app.send("add", 1, 2).get(timeout=30) == 3
+    assert plain_app.send("stubborn").get(timeout=30) == 2
+    assert delayed.get(timeout=30) == 42
     wait_until(lambda: plain_app.left() == 0)
 
 
@@ -50,7 +50,7 @@ def test_what_ran_when_a_worker_was_stopped_cold_runs_elsewhere(plain_app: Plain
     stopped.stop_cold()
     assert plain_app.done() == []
     plain_app.worker("threads", 6, PLAIN_LEASE_MS="1000")
-    wait_until(lambda: sorted(plain_app.done()) == [f"a/{i}" for i in range(6)], 40)
+    wait_until(lambda: sorted(plain_app.done()) == [f"a/{i}" for i in range(6)], 60)
     assert len(plain_app.began()) <= 6 + 2
     wait_until(lambda: plain_app.left() == 0)
 
@@ -72,7 +72,7 @@ def test_a_delayed_job_waits_in_redis_and_never_in_a_worker(plain_app: PlainApp)
     wait_until(plain_app.done)
     wait_until(lambda: plain_app.in_flight() == 0)
     assert plain_app.left() == 50
-    (scheduled,) = plain_app.app.control.inspect(timeout=1.5).scheduled().values()
+    (scheduled,) = plain_app.app.control.inspect(timeout=30, limit=1).scheduled().values()
     assert scheduled == []
 
 
@@ -144,9 +144,9 @@ def test_what_a_task_publishes_belongs_to_its_tenant(plain_app: PlainApp) -> Non
     add = signature(f"{TASKS}.add", app=plain_app.app)
     total = signature(f"{TASKS}.total", app=plain_app.app)
     steps = chain(add.clone((1, 1)), add.clone((2,)), group(add.clone((i,)) for i in range(3)) | total)
-    assert steps.apply_async(headers={"tenant": "acme"}).get(timeout=10) == 15
-    assert plain_app.send("stubborn", tenant="acme").get(timeout=10) == 2
-    plain_app.send("add", 1, 2).get(timeout=10)
+    assert steps.apply_async(headers={"tenant": "acme"}).get(timeout=30) == 15
+    assert plain_app.send("stubborn", tenant="acme").get(timeout=30) == 2
+    plain_app.send("add", 1, 2).get(timeout=30)
     wait_until(lambda: plain_app.left() == 0)
     started = {row.tenant: row.used.total_seconds() for row in plain_app.lane().stats()}
     assert set(started) == {"acme", "default"}

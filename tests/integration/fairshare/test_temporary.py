@@ -36,7 +36,7 @@ def let_time_pass(app: PlainApp) -> None:
 
 def test_remote_control_leaves_nothing(plain_app: PlainApp) -> None:
     plain_app.worker("solo")
-    assert plain_app.app.control.inspect(timeout=5, limit=1).ping()
+    assert plain_app.app.control.inspect(timeout=30, limit=1).ping()
     wait_until(lambda: not [key for key in keys(plain_app) if b"reply" in key])
     assert plain_app.broker.zcard(REGISTRY) == 0
 

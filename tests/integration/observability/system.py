@@ -78,4 +78,4 @@ def finished(client: httpx.Client, job_id: str) -> dict[str, Any]:
         job: dict[str, Any] = client.get(f"/jobs/{job_id}").json()
         return job if job["state"] in ENDED else None
 
-    return wait_until(look, timeout=30)
+    return wait_until(look, timeout=60)

@@ -99,7 +99,7 @@ def test_all_that_alerts_and_dashboards_ask_for_is_exposed(system: System, tenan
             found.setdefault(sample.name, set()).update(name for name, _ in sample.labels)
         return found if "genius_tenant_waiting" in found else None
 
-    found = wait_until(exposed, timeout=30)
+    found = wait_until(exposed, timeout=60)
     asked = [asked for expression in EXPRESSIONS for asked in selectors(expression)]
     assert len(asked) > 80
     assert {name for name, _ in asked} - found.keys() - BY_PROMETHEUS == set()

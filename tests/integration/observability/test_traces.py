@@ -96,7 +96,7 @@ def test_a_job_stays_in_its_trace_though_redis_is_lost_and_its_attempt_fails(
         found = [span for span in collector.spans if span.trace == trace]
         return found if sum(span.name.startswith("process ") for span in found) == 2 else None
 
-    found = wait_until(spans, timeout=30)
+    found = wait_until(spans, timeout=60)
     endings = [span.attributes["genius.ending"] for span in found if span.name.startswith("process ")]
     assert endings == ["retried", "succeeded"]
     assert {span.parent for span in found if span.name in {"publish", "wait"}} == {trace[:16]}
