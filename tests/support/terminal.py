@@ -12,12 +12,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
+from tests.support.wait import wait_until
+
 HOME = b"\x1b[H"
 """Where each frame begins."""
 OTHER_SCREEN, OWN_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 HIDDEN_CURSOR, SHOWN_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 SIZE = ("COLUMNS", "LINES")
 """What readline, in whatever process began all this, says of the terminal there."""
+END = b"\x1b[0m-- the end --"
+"""What a test writes after a program that has ended."""
 CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 CONTROLLED = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -62,6 +66,12 @@ class Terminal:
     @property
     def drawn(self) -> bytes:
         return bytes(self._drawn)
+
+    def all_drawn(self) -> bytes:
+        """Return what a program that has ended drew: it may have gone before we had read all of it."""
+        os.write(self._its, END)
+        wait_until(lambda: END in self.drawn)
+        return self.drawn.partition(END)[0]
 
     @property
     def mode(self) -> list[Any]:
