@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,6 +13,7 @@ from models.organization import Tenant
 from models.session import Database
 from ops.process import ChildProcess
 from tests.support import outcome, stuck
+from tests.support.gate import Gate
 from tests.support.kinds import INCLUDE, LEAVE_CAMPAIGN, Leave
 from tests.support.service import Services
 from tests.support.wait import wait_until
@@ -34,18 +36,27 @@ def tenant(organization: Callable[..., Tenant]) -> Tenant:
     return organization()
 
 
-def running(database: Database, tenant: Tenant, publisher: Publisher, *, seconds: float) -> None:
-    """Submit a job that takes so long and wait until it runs."""
-    submission = Submission(LEAVE_CAMPAIGN, Leave(name="x", sleep_ms=round(seconds * 1_000)))
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+def running(database: Database, tenant: Tenant, publisher: Publisher, gate: Gate) -> None:
+    """Submit a job that takes until *gate* is opened, and wait until it runs."""
+    submission = Submission(LEAVE_CAMPAIGN, Leave(name="x", gate=gate.folder))
     submit(database, tenant, [submission], publisher=publisher)
-    wait_until(lambda: outcome.states(database, tenant)["running"] == 1, timeout=60)
+    wait_until(gate.arrivals, timeout=60)
+    assert outcome.states(database, tenant) == {"running": 1}
 
 
-def stop(worker: ChildProcess) -> float:
-    """Tell it to stop; return the seconds it took, its pool included."""
+def stop(worker: ChildProcess, gate: Gate | None = None) -> float:
+    """Tell it to stop, and open *gate* once it stops; return the seconds it took, its pool included."""
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     began = time.monotonic()
     family[0].send_signal(signal.SIGTERM)
+    if gate:
+        wait_until(lambda: b"Warm shutdown" in worker.fresh_log(), timeout=60)
+        gate.open()
     wait_until(lambda: worker.exit_code is not None, timeout=60)
     taken = time.monotonic() - began
     _, alive = psutil.wait_procs(family, timeout=5)
@@ -55,23 +66,22 @@ def stop(worker: ChildProcess) -> float:
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_job_that_ends_in_time_finishes(
-    database: Database, tenant: Tenant, publisher: Publisher, services: Services, pool: str
+    database: Database, tenant: Tenant, publisher: Publisher, services: Services, gate: Gate, pool: str
 ) -> None:
-    worker = services.worker(
-        pool=pool, options=INCLUDE, environment=SETTINGS | {"GENIUS_SHUTDOWN_DEADLINE": "20"}
-    )
-    running(database, tenant, publisher, seconds=1)
+    patient = {"GENIUS_SHUTDOWN_DEADLINE": "50"}
+    worker = services.worker(pool=pool, options=INCLUDE, environment=patient)
+    running(database, tenant, publisher, gate)
 
-    assert stop(worker) < 20
+    assert stop(worker, gate) < 50
     assert worker.exit_code == 0
     assert outcome.states(database, tenant) == {"succeeded": 1}
 
 
 def test_a_job_that_does_not_end_in_time_runs_elsewhere(
-    database: Database, tenant: Tenant, publisher: Publisher, services: Services
+    database: Database, tenant: Tenant, publisher: Publisher, services: Services, gate: Gate
 ) -> None:
     worker = services.worker(pool="prefork", options=INCLUDE, environment=SETTINGS)
-    running(database, tenant, publisher, seconds=DEADLINE_S + 4)
+    running(database, tenant, publisher, gate)
     assert DEADLINE_S <= stop(worker) < DEADLINE_S + SLACK_S
     assert worker.exit_code == EXIT_CODE
 

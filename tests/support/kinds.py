@@ -2,12 +2,14 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import BaseModel
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from models.campaign import Campaign
+from tests.support.gate import stand_at
 from worker.context import Completion, DatabaseJob, Effects, PermanentJobError, RetryLaterError
 from worker.job import JobKind, Lane, runs
 
@@ -22,6 +24,14 @@ class Leave(BaseModel):
     failures: int = 0
     """Attempts that fail before one succeeds."""
     permanent: bool = False
+    gate: Path | None = None
+    """A `Gate` that it stands at until it is opened."""
+
+    def dwell(self) -> None:
+        """Take the time that was asked for."""
+        time.sleep(self.sleep_ms / 1000)
+        if self.gate:
+            stand_at(self.gate)
 
 
 LEAVE_CAMPAIGN = JobKind(
@@ -40,7 +50,7 @@ def leave_campaign(job: DatabaseJob, payload: Leave) -> Completion:
     """Insert first, then dwell: a killed worker leaves an insert that must not commit."""
     job.session.add(Campaign(organization_id=job.claim.organization_id, name=payload.name))
     job.session.flush()
-    time.sleep(payload.sleep_ms / 1000)
+    payload.dwell()
     if job.claim.attempt <= payload.failures:
         if payload.permanent:
             raise PermanentJobError("told to fail for good")
@@ -97,7 +107,7 @@ INSERT_CAMPAIGN = "INSERT INTO campaigns (organization_id, id, name) VALUES (%s,
 def leave_briefly(job: DatabaseJob, payload: Leave) -> Completion:
     """Insert first, as above, but straight to the driver; several of these share a transaction."""
     job.execute(INSERT_CAMPAIGN, (job.claim.organization_id, uuid7(), payload.name))
-    time.sleep(payload.sleep_ms / 1000)
+    payload.dwell()
     if job.claim.attempt <= payload.failures:
         if payload.permanent:
             raise PermanentJobError("told to fail for good")
