@@ -56,7 +56,9 @@ def give_to_server(path: Path) -> None:
 
 def start_archiving(server: EmbeddedPostgres, archive: Archive) -> None:
     """Let *server* archive from now on; it is restarted once, as a real one would be."""
-    command = f"test ! -f {archive.segments}/%f && cp %p {archive.segments}/%f"
+    # Under its name only when it is whole: who waits for it kills the server as soon as it is there.
+    draft, segment = f"{archive.directory}/%f", f"{archive.segments}/%f"
+    command = f"test ! -f {segment} && cp %p {draft} && mv {draft} {segment}"
     with psycopg.connect(server.superuser_conninfo, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET archive_mode = on")
         connection.execute(sql.SQL("ALTER SYSTEM SET archive_command = {}").format(sql.Literal(command)))
