@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from ops.port import free_port
 from ops.process import ChildProcess
@@ -54,7 +55,7 @@ def pgbouncer(directory: Path, urls: Sequence[str], *, connections: int, reset: 
         connections: Most connections to the server, a user.
         reset: It cleans up after each transaction.
     """
-    directory = directory / f"pgbouncer-{free_port()}"
+    directory = directory / f"pgbouncer-{uuid7()}"
     directory.mkdir(mode=0o755)
     users, listen = directory / "users.txt", free_port()
     logins = [urlsplit(url) for url in urls]
@@ -76,7 +77,7 @@ def pgbouncer(directory: Path, urls: Sequence[str], *, connections: int, reset: 
     )
     child.start()
     try:
-        child.wait_ready(lambda: b"process up" in child.fresh_log(), timedelta(seconds=10))
+        child.wait_ready(lambda: b"process up" in child.fresh_log(), timedelta(seconds=60))
         yield f"127.0.0.1:{listen}"
     finally:
         child.kill()
