@@ -24,7 +24,7 @@ from models.session import Database, tenant_session
 from ops.process import ChildProcess
 from tests.chaos.nursery import faulty_process
 from tests.support import outcome
-from tests.support.service import Services
+from tests.support.service import OWN_SCHEDULES, Services
 from tests.support.wait import wait_until
 from worker.fire import timing_of
 
@@ -34,8 +34,10 @@ ORGANIZATIONS = 20
 BACKLOG = timedelta(minutes=5)
 """Schedules begin so long ago: the first beats have five runs of each to catch up with."""
 KILLING_FOR_S = float(os.environ.get("GENIUS_TEST_BEATS_SECONDS", "12"))
+CAUGHT_UP = timedelta(seconds=5)
+"""Each pass of a busy machine is some seconds late; no schedule has a run of the backlog to come."""
 BEAT = ("-A", "worker.app", "beat", "--pidfile=")
-FAST = {"GENIUS_RELAY_INTERVAL": "0.2", "GENIUS_PLATFORM_SCHEDULES": "false"}
+FAST = {"GENIUS_RELAY_INTERVAL": "0.2", **OWN_SCHEDULES}
 
 
 def make_schedules(database: Database, tenant: Tenant, count: int) -> None:
@@ -82,7 +84,7 @@ class Beats:
             self._last_kill = time.monotonic()
             [beat] = psutil.Process(parent.pid).children()
             beat.kill()
-            beat.wait(10)
+            beat.wait(60)
             self._looked_up_to[parent] = len(parent.fresh_log())
             self.killed += 1
         return self.killed
@@ -140,8 +142,11 @@ def test_each_moment_of_a_thousand_schedules_fires_once_although_a_beat_is_kille
     beats = Beats(services, tmp_path)
     wait_until(beats.kill_one_in_time, timeout=60)
     end = time.monotonic() + KILLING_FOR_S
-    wait_until(lambda: beats.kill_one_in_time() and time.monotonic() > end, timeout=KILLING_FOR_S + 10)
-    wait_until(lambda: lag(database, tenants) < timedelta(seconds=1), timeout=60)
+    wait_until(
+        lambda: beats.kill_one_in_time() >= KILLING_FOR_S / 3 and time.monotonic() > end,
+        timeout=KILLING_FOR_S + 120,
+    )
+    wait_until(lambda: lag(database, tenants) < CAUGHT_UP, timeout=120)
     for parent in beats.parents:
         parent.stop()
 
@@ -155,6 +160,5 @@ def test_each_moment_of_a_thousand_schedules_fires_once_although_a_beat_is_kille
         assert outcome.quota(database, tenant) == (0, jobs)
         total += jobs
     assert total >= SCHEDULES * (BACKLOG // timedelta(minutes=1))
-    assert beats.killed >= KILLING_FOR_S / 3, f"only {beats.killed} beats were killed"
     with capsys.disabled():
         print(f"\n{beats.killed} beats killed, {total} moments, each fired once")  # noqa: T201 - the figures asked for
