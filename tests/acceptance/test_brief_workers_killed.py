@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from models.job import DeadLetter, JobEvent
 from models.organization import Tenant
 from models.session import Database, tenant_session
 from tests.support import outcome
+from tests.support.gate import Gate
 from tests.support.kinds import INCLUDE, LEAVE_BRIEFLY, Leave
 from tests.support.service import Services
 from tests.support.wait import wait_until
@@ -25,6 +27,8 @@ from worker.submit import Submission, submit
 
 SHORT = {"GENIUS_LEASE_TIME": "1", "GENIUS_RELAY_INTERVAL": "0.2"}
 JOBS = 300
+KILLED_AT = (75, 150)
+"""Which of an organization's jobs stand still until their worker is killed; more than a group runs before."""
 
 
 class Nothing(BaseModel):
@@ -56,24 +60,28 @@ def publisher(settings: Settings) -> Publisher:
 
 
 def test_groups_have_effects_once_although_their_worker_is_killed(
-    database: Database, organization: Callable[..., Tenant], services: Services, publisher: Publisher
+    database: Database,
+    organization: Callable[..., Tenant],
+    services: Services,
+    publisher: Publisher,
+    tmp_path: Path,
 ) -> None:
+    gates = {at: Gate(tmp_path / f"gate{at}") for at in KILLED_AT}
     tenants = [organization(name=str(n)) for n in range(2)]
     worker = services.worker(pool="threads", concurrency=24, options=INCLUDE, environment=SHORT)
     services.beat(SHORT)
     for tenant in tenants:
-        wanted = [Submission(LEAVE_BRIEFLY, Leave(name=str(n), sleep_ms=4)) for n in range(JOBS)]
-        submit(database, tenant, wanted, publisher=publisher)
-
-    def succeeded() -> int:
-        return sum(outcome.states(database, tenant)["succeeded"] for tenant in tenants)
-
-    for share in (0.1, 0.4):
-        wait_until(lambda share=share: succeeded() > share * 2 * JOBS, timeout=60)
+        work = [Leave(name=str(n), sleep_ms=4) for n in range(JOBS)]
+        if tenant is tenants[0]:
+            for at, gate in gates.items():
+                work[at].gate = gate.folder
+        submit(database, tenant, [Submission(LEAVE_BRIEFLY, each) for each in work], publisher=publisher)
+    for gate in gates.values():
+        wait_until(gate.arrivals, timeout=120)
         worker.kill()
-        assert succeeded() < 2 * JOBS, "killed too late to prove anything"
+        gate.open()
         worker = services.worker(pool="threads", concurrency=24, options=INCLUDE, environment=SHORT)
-    wait_until(lambda: outcome.all_ended(database, tenants), timeout=60)
+    wait_until(lambda: outcome.all_ended(database, tenants), timeout=120)
 
     for tenant in tenants:
         assert outcome.campaigns_left(database, tenant) == Counter({str(n): 1 for n in range(JOBS)})
@@ -97,7 +105,7 @@ def test_a_job_that_kills_its_worker_ends_in_the_dead_letters_and_takes_nobody_a
             services.worker(pool="threads", concurrency=8, options=options, environment=SHORT, wait=False)
         return outcome.all_ended(database, [tenant])
 
-    wait_until(ended_with_a_worker, timeout=90)
+    wait_until(ended_with_a_worker, timeout=180)
     assert outcome.states(database, tenant) == Counter(succeeded=5, dead=1)
     assert outcome.campaigns_left(database, tenant) == Counter({str(n): 1 for n in range(5)})
     with tenant_session(database, tenant.organization_id) as session:

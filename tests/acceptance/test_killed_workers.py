@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from config.settings import Settings
 from models.organization import Tenant
 from models.session import Database
 from tests.support import outcome
+from tests.support.gate import Gate
 from tests.support.kinds import INCLUDE, LEAVE_CAMPAIGN, Leave
 from tests.support.service import Services
 from tests.support.wait import wait_until
@@ -36,13 +38,18 @@ def test_every_job_ends_once_although_all_workers_are_killed_twice(
     organization: Callable[..., Tenant],
     services: Services,
     publisher: Publisher,
+    tmp_path: Path,
 ) -> None:
+    gate, arrived = Gate(tmp_path / "gate"), 0
     tenants = {organization(plan=plan, name=plan): jobs for plan, jobs in JOBS_PER_TENANT.items()}
     total = sum(tenants.values())
     workers = start_workers(services)
     services.beat(SHORT_LEASE)
     for tenant, jobs in tenants.items():
-        submissions = [Submission(LEAVE_CAMPAIGN, Leave(name=f"job {n}", sleep_ms=5)) for n in range(jobs)]
+        work = [Leave(name=f"job {n}", sleep_ms=5) for n in range(jobs)]
+        if tenant.plan == "starter":
+            work[0].gate = gate.folder
+        submissions = [Submission(LEAVE_CAMPAIGN, each) for each in work]
         submit(database, tenant, submissions, publisher=publisher)
 
     def succeeded() -> int:
@@ -50,10 +57,12 @@ def test_every_job_ends_once_although_all_workers_are_killed_twice(
 
     for share in (0.25, 0.5):
         wait_until(lambda share=share: succeeded() > share * total, timeout=120)
+        wait_until(lambda arrived=arrived: gate.arrivals() > arrived, 120, message="there is a run to kill")
         for worker in workers:
             worker.kill()
-        assert succeeded() < total, "killed too late to prove anything"
+        arrived = gate.arrivals()
         workers = start_workers(services)
+    gate.open()
     wait_until(lambda: outcome.all_ended(database, tenants), timeout=120)
 
     for tenant, jobs in tenants.items():
