@@ -12,6 +12,7 @@ from models.organization import Tenant
 from models.session import Database
 from tests.integration.endings.steps import Endings
 from tests.support.kinds import LEAVE_CAMPAIGN, leave_campaign
+from tests.support.relay_clock import relay_clock  # noqa: F401 - a fixture
 from worker.claim import get_claims
 from worker.execution import execute
 from worker.fairshare.queue import FairQueue

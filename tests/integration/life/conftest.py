@@ -8,6 +8,7 @@ import redis
 from config.settings import Settings
 from models.organization import Tenant
 from models.session import Database
+from tests.support.relay_clock import relay_clock  # noqa: F401 - a fixture
 from worker.lease import get_lease_keeper
 from worker.publish import Publisher, get_publisher
 

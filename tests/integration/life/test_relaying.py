@@ -1,6 +1,5 @@
 """What lost its message, its lease or its Redis comes back."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,9 +11,10 @@ from models.organization import Tenant
 from models.session import Database, RelayDatabase, relay_session
 from tests.integration.life.acts import age_outbox, leave, one, reserve, row, run, set_status
 from tests.support.kinds import LEAVE_CAMPAIGN, Leave
+from tests.support.relay_clock import RelayClock
 from worker.fairshare.queue import FairQueue
 from worker.publish import Publisher
-from worker.relay import REBUILD_EVERY_S, Pass, run_pass
+from worker.relay import Pass, run_pass
 from worker.submit import Submission, submit
 
 
@@ -24,15 +24,14 @@ def test_a_waiting_job_without_a_message_gets_one_in_time(
     tenant: Tenant,
     publisher: Publisher,
     client: redis.Redis,
-    monkeypatch: pytest.MonkeyPatch,
+    relay_clock: RelayClock,
 ) -> None:
     run_pass(relay_database, publisher)
     one(database, tenant, leave(), publisher)
     FairQueue(client, "scoring").purge()
     assert run_pass(relay_database, publisher) == Pass()
 
-    in_a_quarter = time.time() + REBUILD_EVERY_S
-    monkeypatch.setattr("worker.relay.time.time", lambda: in_a_quarter)
+    relay_clock.pass_period()
     assert run_pass(relay_database, publisher) == Pass(rebuilt=1)
     assert len(reserve(client)) == 1
 
