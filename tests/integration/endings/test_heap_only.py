@@ -7,6 +7,7 @@ import pytest
 
 from ops.stack import PostgresUrls
 from tests.integration.endings.steps import Endings, leave
+from tests.support.table_counts import counting
 
 JOBS = 100
 UPDATES = """
@@ -20,9 +21,7 @@ def updates(database_urls: PostgresUrls, endings: Endings) -> Callable[[], tuple
     """Count the updates of `jobs` so far, and those that stayed heap-only."""
 
     def count() -> tuple[int, int]:
-        endings.database.engine.dispose()  # a session that ends hands in what it counted
-        with psycopg.connect(database_urls.superuser_url or "", autocommit=True) as connection:
-            connection.execute("SELECT pg_stat_force_next_flush()")
+        with counting(database_urls, endings.database.engine) as connection:
             row = connection.execute(UPDATES).fetchone()
         assert row is not None
         return row

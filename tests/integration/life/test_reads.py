@@ -5,7 +5,6 @@ The tables are new: Postgres knows nothing of them yet, and takes an organizatio
 
 from collections.abc import Callable
 
-import psycopg
 import pytest
 
 from config.settings import Settings
@@ -14,6 +13,7 @@ from models.session import Database
 from ops.stack import PostgresUrls
 from tests.integration.life.acts import leave, run
 from tests.support.kinds import LEAVE_BRIEFLY, Leave, leave_briefly
+from tests.support.table_counts import counting
 from worker.brief import run_group
 from worker.pointer import make_pointer
 from worker.publish import Publisher
@@ -33,9 +33,7 @@ def reads(database: Database, database_urls: PostgresUrls) -> Callable[[], dict[
     """Count the rows and index entries of each table that were read so far."""
 
     def count() -> dict[str, int]:
-        database.engine.dispose()  # a session that ends hands in what it counted
-        with psycopg.connect(database_urls.superuser_url or "", autocommit=True) as connection:
-            connection.execute("SELECT pg_stat_force_next_flush()")
+        with counting(database_urls, database.engine) as connection:
             return {name: int(read) for name, read in connection.execute(READ, (list(TABLES),))}
 
     return count
