@@ -130,7 +130,9 @@ def test_schedules_are_listed_paused_and_resumed(
     assert (rollup["kind"], rollup["paused"]) == ("analytics.rollup", False)
     assert run("schedules", "pause", rollup["id"], *own)[0]["next_run"] is None
     assert run("schedules", "show", rollup["id"], *own)[0]["next_runs"] == []
-    assert run("schedules", "resume", rollup["id"], *own)[0]["next_run"] > datetime.now(UTC).isoformat()
+    before = datetime.now(UTC)
+    resumed = run("schedules", "resume", rollup["id"], *own)[0]
+    assert datetime.fromisoformat(resumed["next_run"]) > before
 
 
 def test_top_tells_lanes_tenants_dead_letters_and_the_relay(
