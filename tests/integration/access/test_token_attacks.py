@@ -58,7 +58,7 @@ def test_a_token_of_our_own_secret_is_refused_where_the_issuer_is_known_unless_t
     token = hmac_token(issuer, tenant, strict_settings.jwt_secret.get_secret_value().encode())
     assert "HS256" in refused(call(strict, token), 401)["error"]
     lenient = strict_settings.model_copy(update={"jwt_secret_beside_jwks": True})
-    with serving(lenient) as url, httpx.Client(base_url=url) as client:
+    with serving(lenient) as url, httpx.Client(base_url=url, timeout=60) as client:
         assert call(client, token).status_code == 200
         assert call(client, issuer.token(tenant)).status_code == 200
         refused(call(client, hmac_token(issuer, tenant, public_pem(issuer.rsa))), 401)
@@ -153,7 +153,7 @@ def test_a_flood_of_unknown_key_ids_asks_the_issuer_once(
     strict_settings: Settings, issuer: Issuer, tenant: Tenant
 ) -> None:
     patient = strict_settings.model_copy(update={"jwks_retry": HOUR})
-    with serving(patient) as url, httpx.Client(base_url=url) as client:
+    with serving(patient) as url, httpx.Client(base_url=url, timeout=60) as client:
         before = len(issuer.asked)
         for _ in range(100):
             refused(call(client, issuer.token(tenant, header={"kid": uuid4().hex})), 401)
@@ -167,7 +167,7 @@ def test_a_new_key_is_found_a_withdrawn_one_ends_and_an_outage_changes_nothing(
     quick = strict_settings.model_copy(update={"jwks_refresh": timedelta(seconds=1)})
     fresh, known = new_rsa(), dict(issuer.keys)
     new_token = issuer.token(tenant, key=fresh, header={"kid": "fresh"})
-    with serving(quick) as url, httpx.Client(base_url=url) as client:
+    with serving(quick) as url, httpx.Client(base_url=url, timeout=60) as client:
         assert call(client, issuer.token(tenant)).status_code == 200
         issuer.keys = {"fresh": published(fresh, "fresh")}
         try:
@@ -184,7 +184,7 @@ def test_while_the_issuer_was_never_reached_nobody_comes_in(
 ) -> None:
     issuer.is_away = True
     try:
-        with serving(strict_settings) as url, httpx.Client(base_url=url) as client:
+        with serving(strict_settings) as url, httpx.Client(base_url=url, timeout=60) as client:
             assert refused(call(client, issuer.token(tenant)), 503)["type"].endswith("issuer-unavailable")
     finally:
         issuer.is_away = False
