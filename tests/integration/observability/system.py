@@ -32,9 +32,8 @@ class System:
         self.worker_metrics = wait_until(self._port, timeout=60)
 
     def _port(self) -> str | None:
-        found = re.search(
-            r'"port": (\d+).*metrics served|metrics served.*"port": (\d+)', self.worker.log_tail()
-        )
+        log = self.worker.fresh_log().decode()
+        found = re.search(r'"port": (\d+).*metrics served|metrics served.*"port": (\d+)', log)
         return found and f"http://127.0.0.1:{found[1] or found[2]}/metrics"
 
     @property
