@@ -46,7 +46,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Let nothing through, and tell nobody: connections stay open and silent."""
-        self._loop.call_soon_threadsafe(self._open.clear)
+        self._await(self._shut())
 
     def restore(self) -> None:
         """Let everything through that was held back."""
@@ -55,6 +55,9 @@ class Proxy:
     def restore_for_new_connections(self) -> None:
         """Let new connections through; those of before the cut stay silent, as after a router forgot them."""
         self._await(self._replace_gate())
+
+    async def _shut(self) -> None:
+        self._open.clear()
 
     async def _replace_gate(self) -> None:
         self._open = asyncio.Event()

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import redis
 from celery import Celery
 
@@ -42,7 +43,10 @@ class PlainWorker:
 
     def freeze(self) -> None:
         """Stop the whole process group where it is, as a machine does that swaps or is moved."""
+        family = [psutil.Process(self.process.pid)]
+        family += family[0].children(recursive=True)
         os.killpg(self.process.pid, signal.SIGSTOP)
+        wait_until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in family))
 
     def thaw(self) -> None:
         os.killpg(self.process.pid, signal.SIGCONT)
@@ -53,11 +57,11 @@ class PlainWorker:
     def stop_cold(self) -> None:
         """Let it end at once, with what runs broken off."""
         self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(30)
+        self.process.wait(60)
 
     def stop(self) -> None:
         self.ask_to_stop()
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 class PlainApp:
@@ -106,7 +110,7 @@ class PlainApp:
         """Start a worker and wait until it consumes."""
         worker = self.start_worker(pool, concurrency, *options, **environment)
         wait_until(
-            lambda: b" ready." in worker.log.read_bytes(), 30, message=f"worker ready, see {worker.log}"
+            lambda: b" ready." in worker.log.read_bytes(), 60, message=f"worker ready, see {worker.log}"
         )
         return worker
 
@@ -165,7 +169,7 @@ class PlainApp:
         ]
 
     def seconds(self, tenant: str) -> float:
-        """Return how long the tenant's jobs were asked to run that are done."""
+        """Return how long the tenant's jobs ran that are done."""
         return sum(float(seconds) for name, seconds in self.lines("done") if name.startswith(f"{tenant}/"))
 
     def lines(self, event: str) -> list[tuple[str, str]]:

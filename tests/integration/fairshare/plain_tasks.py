@@ -55,8 +55,9 @@ def stubborn(self: Task[Any, Any]) -> int:
 @app.task(ignore_result=True)
 def work(name: str, seconds: float = 0.0) -> None:
     note("began", name, 0)
+    began = time.monotonic()
     time.sleep(seconds)
-    note("done", name, seconds)
+    note("done", name, time.monotonic() - began)
 
 
 @app.task(ignore_result=True)

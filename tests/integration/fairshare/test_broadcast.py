@@ -25,5 +25,5 @@ def test_what_is_told_before_the_first_poll_and_to_a_second_queue_is_heard(plain
             consumer.consume()
             producer.publish({"told": exchange.name}, exchange=exchange, declare=[exchange])
             while len(heard) < (1 if exchange is first else 2):
-                connection.drain_events(timeout=5)
+                connection.drain_events(timeout=30)
     assert heard == [{"told": "first"}, {"told": "second"}]

@@ -104,7 +104,7 @@ def test_a_database_number_and_a_prefix_keep_apps_apart(
     with PlainApp(server, tmp_path, url=fair(server.url(5)), options=options) as app:
         app.broker = redis.Redis.from_url(server.url(5))
         app.worker("threads")
-        app.work("a/later", countdown=60)
+        app.work("a/later", countdown=3600)
         app.work("a/now")
         wait_until(lambda: app.done() == ["a/now"])
         assert list(app.app.control.inspect(timeout=30, limit=1).ping()) == ["w0@test"]
@@ -136,7 +136,7 @@ def test_a_worker_goes_on_with_the_new_master_after_a_failover(tmp_path: Path) -
         sentinels.processes[0].kill()
         sentinels.master.kill()
         wait_until(lambda: sentinels.master_port() == sentinels.replica.port, 60)
-        wait_until(lambda: published(app), 20, message="the new master is written to")
+        wait_until(lambda: published(app), 60, message="the new master is written to")
         wait_until(lambda: len(app.done()) == 31, 60)
         wait_until(lambda: app.left() == 0, 60)
         assert len(set(app.done())) == 31

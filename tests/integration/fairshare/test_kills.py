@@ -9,13 +9,15 @@ from tests.support.wait import wait_until
 JOBS = 300
 MOST_HELD = 4
 """Leases of one worker: two slots, each with a job in it and one on its way."""
+LEASE_MS = "4000"
+"""Long enough that no worker loses a lease because its machine is busy."""
 CRASHING = "tests.integration.fairshare.crash"
 
 
 def start_doomed(app: PlainApp) -> list[PlainWorker]:
     """Start one worker for each point."""
     return [
-        app.start_worker("threads", 2, "-I", CRASHING, PLAIN_CRASH=point, PLAIN_LEASE_MS="1000")
+        app.start_worker("threads", 2, "-I", CRASHING, PLAIN_CRASH=point, PLAIN_LEASE_MS=LEASE_MS)
         for point in POINTS
     ]
 
@@ -28,11 +30,11 @@ def test_workers_killed_at_every_point_lose_no_job(plain_app: PlainApp) -> None:
     def all_died() -> bool:
         return all(worker.process.poll() is not None for worker in doomed)
 
-    wait_until(all_died, 60)
+    wait_until(all_died, 120)
     assert {worker.process.returncode for worker in doomed} == {-signal.SIGKILL}
     assert plain_app.left() > 0, "killed too late to prove anything"
-    plain_app.worker("threads", 4, PLAIN_LEASE_MS="1000")
-    wait_until(lambda: plain_app.left() == 0, 60)
+    plain_app.worker("threads", 4, PLAIN_LEASE_MS=LEASE_MS)
+    wait_until(lambda: plain_app.left() == 0, 120)
     assert sorted(plain_app.effects()) == sorted(f"a/{i}" for i in range(JOBS))
     assert len(set(plain_app.done())) == len(plain_app.done())
     # A job runs twice only if a killed worker held its lease, and no effect is there twice.

@@ -10,7 +10,9 @@ from tests.integration.fairshare.plain_app import PlainApp, PlainWorker
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
-JOBS = 40
+JOBS = 120
+"""Enough that some are left when the worker goes away."""
+LEASE_MS = "4000"
 HASTY = '{"health_check_interval": 1, "socket_timeout": 2}'
 """A connection that died silently is noticed in two seconds, in place of half a minute."""
 
@@ -44,21 +46,22 @@ def test_a_worker_away_for_longer_than_a_lease_loses_no_job(
     plain_app: PlainApp, network: Proxy, absence: Absence
 ) -> None:
     url = plain_app.url.replace(f"{LOOPBACK}:{plain_app.server.port}", f"{LOOPBACK}:{network.port}")
-    away = plain_app.worker(absence.pool, 2, PLAIN_BROKER=url, PLAIN_OPTIONS=HASTY, PLAIN_LEASE_MS="1000")
+    away = plain_app.worker(absence.pool, 2, PLAIN_BROKER=url, PLAIN_OPTIONS=HASTY, PLAIN_LEASE_MS=LEASE_MS)
     for i in range(JOBS):
         plain_app.take_effect(f"a/{i}", 0.1)
-    wait_until(lambda: len(plain_app.done()) >= 4, 20)
+    wait_until(lambda: len(plain_app.done()) >= 4)
     absence.begin(network, away)
     held = plain_app.in_flight()
-    stand_in = plain_app.worker("threads", 2, PLAIN_LEASE_MS="1000")  # starting takes longer than a lease
-    wait_until(lambda: plain_app.left() == 0, 20)
-    assert sorted(plain_app.done()) == sorted(f"a/{i}" for i in range(JOBS))
+    stand_in = plain_app.worker("threads", 6, PLAIN_LEASE_MS=LEASE_MS)
+    wait_until(lambda: plain_app.left() == 0, 60)  # which takes a lease: what is held is left until then
+    # Who is frozen between a job's effect and its line in the journal writes the line later.
+    assert sorted(plain_app.effects()) == sorted(f"a/{i}" for i in range(JOBS))
     absence.end(network, away)
     stand_in.stop()
     plain_app.take_effect("a/after")
-    wait_until(lambda: "a/after" in plain_app.done(), 20)
+    wait_until(lambda: len(plain_app.done()) == JOBS + 1, 60)
     wait_until(lambda: plain_app.in_flight() == 0)
     assert 0 < held <= 4
     assert len(plain_app.began()) - (JOBS + 1) <= held
-    assert len(set(plain_app.done())) == len(plain_app.done()) == JOBS + 1
+    assert len(set(plain_app.done())) == JOBS + 1
     assert plain_app.lane().audit() == 0

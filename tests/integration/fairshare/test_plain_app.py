@@ -55,7 +55,7 @@ def test_remote_control_reaches_the_worker(app: PlainApp) -> None:
     wait_until(lambda: queues_of(inspect, node) == {"celery"})
     assert inspect.conf()[node]["broker_url"].startswith("fair://")
     app.app.control.shutdown(destination=[node])
-    assert worker.process.wait(15) == 0
+    assert worker.process.wait(60) == 0
 
 
 def queues_of(inspect: Inspect, node: str) -> set[str]:

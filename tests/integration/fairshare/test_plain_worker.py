@@ -30,7 +30,7 @@ def test_jobs_run_retry_and_wait_in_every_pool(plain_app: PlainApp, pool: str) -
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_worker_stops_warmly_and_finishes_what_runs(plain_app: PlainApp, pool: str) -> None:
-    worker = plain_app.worker(pool)
+    worker = plain_app.worker(pool, PLAIN_LEASE_MS="60000")
     plain_app.work("a/long", 1.0)
     wait_until(plain_app.began)
     plain_app.work("a/next")
@@ -57,11 +57,11 @@ def test_what_ran_when_a_worker_was_stopped_cold_runs_elsewhere(plain_app: Plain
 
 def test_a_revoked_job_does_not_run(plain_app: PlainApp) -> None:
     plain_app.worker()
-    delayed = plain_app.work("a/revoked", countdown=1.5)
-    plain_app.app.control.revoke(delayed.id)
-    plain_app.work("a/after", countdown=1.6)
-    wait_until(lambda: plain_app.done() == ["a/after"])
+    assert plain_app.app.control.revoke("revoked-1", reply=True, timeout=30, limit=1)
+    plain_app.work("a/revoked", task_id="revoked-1", countdown=0.5)
+    plain_app.work("a/after", countdown=0.6)
     wait_until(lambda: plain_app.left() == 0)
+    assert plain_app.done() == plain_app.began() == ["a/after"]
 
 
 def test_a_delayed_job_waits_in_redis_and_never_in_a_worker(plain_app: PlainApp) -> None:
@@ -83,7 +83,7 @@ def test_a_worker_holds_no_more_than_it_runs(plain_app: PlainApp, pool: str) -> 
         plain_app.work(f"a/short{i}")
     wait_until(lambda: plain_app.left() == 0)
     for i in range(10):
-        plain_app.work(f"a/{i}", 1.0)
+        plain_app.work(f"a/{i}", 300.0)
     wait_until(lambda: len(plain_app.began()) == 32)
     wait_until(lambda: plain_app.in_flight() == 2)
 
@@ -93,8 +93,8 @@ def test_lanes_of_one_worker_do_not_starve_one_another(plain_app: PlainApp) -> N
         plain_app.work(f"a/{i}", 0.02, queue="flooded")
     plain_app.work("b/quiet", queue="quiet")
     plain_app.worker("solo", 1, "-Q", "flooded,quiet")
-    wait_until(lambda: "b/quiet" in plain_app.done())
-    assert len(plain_app.done()) < 20
+    wait_until(lambda: "b/quiet" in plain_app.began())
+    assert plain_app.began().index("b/quiet") < 20
 
 
 def test_a_batch_is_published_in_few_calls_and_runs(plain_app: PlainApp) -> None:
@@ -114,8 +114,8 @@ def test_a_message_with_the_same_id_is_queued_once(plain_app: PlainApp) -> None:
         plain_app.work("a/once", headers={"fair": {"id": "job-1"}})
     plain_app.worker()
     plain_app.work("a/last")
-    wait_until(lambda: "a/last" in plain_app.done())
-    assert plain_app.done().count("a/once") == 1
+    wait_until(lambda: plain_app.left() == 0)
+    assert sorted(plain_app.done()) == ["a/last", "a/once"]
 
 
 def test_a_ready_made_message_runs_like_any_other(plain_app: PlainApp) -> None:
@@ -146,11 +146,10 @@ def test_what_a_task_publishes_belongs_to_its_tenant(plain_app: PlainApp) -> Non
     steps = chain(add.clone((1, 1)), add.clone((2,)), group(add.clone((i,)) for i in range(3)) | total)
     assert steps.apply_async(headers={"tenant": "acme"}).get(timeout=30) == 15
     assert plain_app.send("stubborn", tenant="acme").get(timeout=30) == 2
-    plain_app.send("add", 1, 2).get(timeout=30)
     wait_until(lambda: plain_app.left() == 0)
-    started = {row.tenant: row.used.total_seconds() for row in plain_app.lane().stats()}
-    assert set(started) == {"acme", "default"}
-    assert started["acme"] > 3 * started["default"]
+    assert {row.tenant for row in plain_app.lane().stats()} == {"acme"}
+    plain_app.send("add", 1, 2).get(timeout=30)
+    assert {row.tenant for row in plain_app.lane().stats()} == {"acme", "default"}
 
 
 @pytest.mark.parametrize("pool", POOLS)
