@@ -30,7 +30,7 @@ from worker.terms import change_organization, put_on_plan, set_status
 INCLUDE = ("-I", "tests.support.kinds,tests.support.stubborn")
 QUEUED = 40
 LONG_S = 120
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 ROLLUP = {"kind": "analytics.rollup", "payload": {}}
 TRAIN = {"kind": "leads.train_model", "payload": {}}
 

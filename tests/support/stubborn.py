@@ -12,7 +12,7 @@ from models.campaign import Campaign
 from worker.context import Completion, DatabaseJob, Effects
 from worker.job import JobKind, Lane, runs
 
-worker.job.HARD_LIMIT_GRACE = timedelta(seconds=1)
+worker.job.HARD_LIMIT_GRACE = timedelta(seconds=4)
 """Ten seconds otherwise."""
 
 INCLUDE = ("-I", "tests.support.stubborn")
@@ -41,7 +41,7 @@ def _kind(name: str, time_limit: timedelta) -> JobKind[Dwell]:
     )
 
 
-LIMITED = _kind("test.limited", timedelta(seconds=1))
+LIMITED = _kind("test.limited", timedelta(seconds=4))
 UNLIMITED = _kind("test.unlimited", timedelta(minutes=5))
 
 
