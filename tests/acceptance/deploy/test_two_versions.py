@@ -35,6 +35,7 @@ FIRST_OF_THIS_VERSION = "migrations/versions/0009_resources.py"
 LAST_OF_THE_FORMER = "0008"
 JOBS = 80
 """In each of the phases: before, and by either version during the upgrade."""
+MOST_JOBS = 11 * JOBS
 
 SUBMIT = """
 import sys
@@ -114,20 +115,26 @@ def test_workers_of_two_versions_share_the_work_and_lose_nothing(
         assert tenant is not None
         new_worker = ours.worker(options=INCLUDE)
         ours.beat()
-        by_the_old_after_the_migration = ran(old_worker)
-        submit_by_the_former(former, environment, identity, JOBS, 2 * JOBS)
-        submit_by_us(database, tenant, environment, range(2 * JOBS, 3 * JOBS))
-        wait_until(lambda: ran(new_worker) > JOBS // 4, 60)
+        total, before = JOBS, ran(old_worker)
+
+        def both_ran() -> bool:
+            return ran(new_worker) > JOBS // 4 and ran(old_worker) > before
+
+        while not both_ran():  # once, unless one of them came to nothing before the other had done it all
+            assert total < MOST_JOBS, "the former version runs on the new schema, and ours beside it"
+            submit_by_the_former(former, environment, identity, total, total + JOBS)
+            submit_by_us(database, tenant, environment, range(total + JOBS, total + 2 * JOBS))
+            total += 2 * JOBS
+            wait_until(lambda: both_ran() or outcome.all_ended(database, [tenant]), 60)
         for old in (old_beat, old_worker):
             old.ask_to_stop()
         wait_until(lambda: outcome.all_ended(database, [tenant]), 60)
 
-        assert ran(old_worker) > by_the_old_after_the_migration, "the former version ran on the new schema"
-        assert outcome.states(database, tenant) == Counter(succeeded=3 * JOBS)
-        assert outcome.campaigns_left(database, tenant) == Counter({f"job {n}": 1 for n in range(3 * JOBS)})
-        assert outcome.successes(database, tenant) == Counter({1: 3 * JOBS})
+        assert outcome.states(database, tenant) == Counter(succeeded=total)
+        assert outcome.campaigns_left(database, tenant) == Counter({f"job {n}": 1 for n in range(total)})
+        assert outcome.successes(database, tenant) == Counter({1: total})
         assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}
-        assert outcome.ledger(database, tenant) == 3 * JOBS
+        assert outcome.ledger(database, tenant) == total
         for worker in (old_worker, new_worker):
             assert b"Traceback" not in worker.log.read_bytes()
 
