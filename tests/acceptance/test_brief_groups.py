@@ -16,7 +16,8 @@ from tests.support.wait import wait_until
 from worker.publish import Publisher
 from worker.submit import Submission, submit
 
-JOBS = 24
+JOBS, TOTAL = 24, 36
+FAILING = 31
 CLEAN = {"leases": 0, "outbox": 0, "holds": 0}
 
 
@@ -34,22 +35,28 @@ def test_what_waits_together_runs_together(
     most_transactions: int,
 ) -> None:
     tenants = [organization(name=str(n)) for n in range(3)]
+    publisher = Publisher(settings)
     for tenant in tenants:
-        wanted = [
-            Submission(LEAVE_BRIEFLY, Leave(name=str(n), sleep_ms=2, failures=int(n == 7)))
-            for n in range(JOBS)
-        ]
-        submit(database, tenant, wanted, publisher=Publisher(settings))
+        submit(database, tenant, [brief(n) for n in range(JOBS)], publisher=publisher)
     services.worker(pool=pool, concurrency=slots, options=INCLUDE)
-
     wait_until(lambda: outcome.all_ended(database, tenants), timeout=60)
-    for tenant in tenants:
-        assert outcome.campaigns_left(database, tenant) == Counter({str(n): 1 for n in range(JOBS)})
-        assert outcome.quota(database, tenant) == (JOBS, 0)
-        assert outcome.leftovers(database, tenant) == CLEAN
     writers = [writing_transactions(database, tenant) for tenant in tenants]
     assert max(map(len, writers)) <= most_transactions, "jobs shared transactions"
+
+    for tenant in tenants:  # one that fails has those that wait with it run one by one
+        more = [brief(n, failures=int(n == FAILING)) for n in range(JOBS, TOTAL)]
+        submit(database, tenant, more, publisher=publisher)
+    wait_until(lambda: outcome.all_ended(database, tenants), timeout=60)
+    for tenant in tenants:
+        assert outcome.campaigns_left(database, tenant) == Counter({str(n): 1 for n in range(TOTAL)})
+        assert outcome.quota(database, tenant) == (TOTAL, 0)
+        assert outcome.leftovers(database, tenant) == CLEAN
+    writers = [writing_transactions(database, tenant) for tenant in tenants]
     assert sum(map(len, writers)) == len(set().union(*writers)), "no two tenants shared one"
+
+
+def brief(number: int, *, failures: int = 0) -> Submission:
+    return Submission(LEAVE_BRIEFLY, Leave(name=str(number), sleep_ms=2, failures=failures))
 
 
 def writing_transactions(database: Database, tenant: Tenant) -> set[str]:
