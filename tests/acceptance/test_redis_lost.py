@@ -32,7 +32,7 @@ def test_submissions_are_accepted_while_redis_is_away_and_run_once_it_is_back(
     assert stack.embedded_redis is not None, "this test kills Redis: it needs the embedded one"
     statuses: Counter[int] = Counter()
     headers = {"Authorization": f"Bearer {mint_token(settings, tenant)}"}
-    with httpx.Client(base_url=intake.url, headers=headers, timeout=10) as client:
+    with httpx.Client(base_url=intake.url, headers=headers, timeout=60) as client:
         for number in range(60):
             if number == 20:
                 stack.embedded_redis.kill()
@@ -41,6 +41,6 @@ def test_submissions_are_accepted_while_redis_is_away_and_run_once_it_is_back(
             statuses[client.post("/api/v1/jobs", json=BODY).status_code] += 1
 
     assert statuses == Counter({202: 60})
-    wait_until(lambda: outcome.states(database, tenant) == Counter(succeeded=60), timeout=60)
+    wait_until(lambda: outcome.states(database, tenant) == Counter(succeeded=60), timeout=120)
     assert outcome.successes(database, tenant) == Counter({1: 60})
     assert outcome.leftovers(database, tenant) == {"leases": 0, "outbox": 0, "holds": 0}
