@@ -1,6 +1,7 @@
 """Everything that decides whether a caller comes in, as one process has it open."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,7 +103,9 @@ class Access:
 
     async def _note_use(self, name: KeyName, stored: StoredKey) -> None:
         now = time.monotonic()
-        if not stored.was_used_long_ago or now < self.noted.get(name, 0) + USED_PRECISION.total_seconds():
+        # Never is long ago, also on a machine whose clock began a moment ago.
+        again_from = self.noted.get(name, -math.inf) + USED_PRECISION.total_seconds()
+        if not stored.was_used_long_ago or now < again_from:
             return
         if len(self.noted) > MOST_REMEMBERED:
             self.noted.clear()
