@@ -244,8 +244,8 @@ def test_a_key_is_counted_as_a_caller_of_its_own(
     with tenant_session(database, acme.organization_id) as session:
         session.get_one(Organization, acme.organization_id).plan_overrides = overrides
     key = make(client, as_acme)["key"]
-    wait_until(lambda: call(client, key).status_code == 429)
-    assert call(client, key).json()["scope"] == "user"
+    too_many = wait_until(lambda: (answer := call(client, key)).status_code == 429 and answer)
+    assert too_many.json()["scope"] == "user"  # of this very call: one that Redis is late for is let through
     assert client.get(URL, headers=sign(acme)).status_code == 200
 
 
