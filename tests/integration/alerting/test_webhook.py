@@ -213,7 +213,7 @@ def test_a_worker_finds_the_alert_and_delivers_it_by_itself(
         [Submission(EVALUATE_ALERTS, EvaluateAlerts())],
         publisher=Publisher(settings),
     )
-    wait_until(lambda: len(receiver.calls) == 2, timeout=90)
+    wait_until(lambda: len(receiver.calls) == 2, timeout=180)
     [first, second] = receiver.calls
     body = Webhook(secret).verify(second.body, second.headers)
     assert (body["type"], body["data"]["condition"]) == ("alert.raised", "account")
