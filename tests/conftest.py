@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from uuid_utils.compat import uuid7
 
 from config.settings import ROOT, Settings, get_settings
@@ -35,6 +37,15 @@ GIVEN_ENVIRONMENT = {name: value for name, value in os.environ.items() if PLACEH
 """What the caller set, such as external servers; a test process inherits its controller's placeholders."""
 
 os.environ.update(PLACEHOLDERS)
+
+# An example may take as long as it likes: a machine that does something else for 0.2 s proves nothing.
+hypothesis_settings.register_profile(
+    "busy machine",
+    parent=hypothesis_settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("busy machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
