@@ -11,7 +11,7 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 
 def find_chromium() -> str | None:
@@ -25,7 +25,9 @@ def launched() -> Iterator[Browser]:
     path = find_chromium()
     assert path is not None
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=path, headless=True, args=list(FLAGS), timeout=2 * PATIENCE_MS
+        )
         yield browser
         browser.close()
 

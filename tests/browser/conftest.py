@@ -92,8 +92,17 @@ def _is_busy(floor: Floor) -> bool:
     return bool(seen) and dead.count(f"<strong>{DEAD_EACH}</strong>") == len(floor.crowd.dying)
 
 
+def known_worker(floor: Floor, start: str = "") -> str:
+    """Return a worker that has told Flower all about itself; none before one has."""
+    with floor.flower.client(OPERATOR) as client:
+        known = client.get("/api/workers", params={"refresh": 1}).json()
+    told = (name for name, said in known.items() if {"stats", "registered", "active_queues"} <= said.keys())
+    return next((name for name in told if name.startswith(start)), "")
+
+
 @pytest.fixture
-def noise(floor: Floor) -> None:
+def noise(floor: Floor, browser: Browser) -> None:
+    """Make it once the browser is there, which may take longer than the noise lasts."""
     with _quietly():
         make_noise(floor.database, floor.publisher, floor.crowd)
 

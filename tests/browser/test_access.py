@@ -19,7 +19,7 @@ from models.audit import AuditEntry
 from models.organization import Tenant
 from models.session import tenant_session
 from ops.flower.setup import NO_CREDENTIALS, doorman_of, routes
-from tests.browser.conftest import Floor
+from tests.browser.conftest import Floor, known_worker
 from tests.support.crowd import DEAD_EACH, SECRET
 from tests.support.flower import OPERATOR, READER
 from tests.support.wait import wait_until
@@ -75,7 +75,7 @@ def test_a_reader_sees_everything_and_changes_nothing(floor: Floor) -> None:
         assert tenant.name in page.text
         assert "<button" not in page.text.partition('id="main-content"')[2]
         sent = {"_xsrf": client.cookies["_xsrf"], "weight": "7"}
-        worker = next(iter(client.get("/api/workers", params={"refresh": 1}).json()))
+        worker = wait_until(lambda: known_worker(floor), 60)
         for path in (f"{place}/pause", f"{place}/weight", f"/api/worker/shutdown/{worker}"):
             answer = client.post(path, data=sent, headers={"X-XSRFToken": client.cookies["_xsrf"]})
             assert answer.status_code == 403, path
@@ -140,7 +140,7 @@ def test_no_page_and_no_answer_tells_a_secret_or_a_payload(floor: Floor, operato
     settings = floor.settings.model_dump()
     secrets = {SECRET, *(value.get_secret_value() for value in settings.values() if is_secret(value))}
     secrets |= {str(part) for url in urls(floor.settings) if (part := httpx.URL(url).password)}
-    worker = next(iter(operator.get("/api/workers", params={"refresh": 1}).json()))
+    worker = wait_until(lambda: known_worker(floor), 60)
     tasks = operator.get("/api/tasks", params={"limit": 50}).json()
     job, organization = next((task["job"], task["organization"]) for task in tasks.values())
     dying = floor.crowd.dying[0].organization_id

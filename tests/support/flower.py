@@ -47,7 +47,7 @@ class Flower:
 
     def client(self, credentials: tuple[str, str] | None = None) -> httpx.Client:
         """Return a client of somebody; it follows no redirect."""
-        return httpx.Client(base_url=self.url, auth=credentials, timeout=20)
+        return httpx.Client(base_url=self.url, auth=credentials, timeout=60)
 
     def _answers(self) -> bool:
         try:
