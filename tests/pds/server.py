@@ -57,7 +57,9 @@ def install() -> Path:
                 shutil.copy(file, directory)
             _npm_ci(directory)
             (directory / "complete").touch()
-    shutil.copy(SOURCE / "serve.mjs", directory)
+        # In one step: a server that another process starts right now reads the whole file.
+        shutil.copy(SOURCE / "serve.mjs", directory / "serve.new")
+        (directory / "serve.new").replace(directory / "serve.mjs")
     return directory
 
 
