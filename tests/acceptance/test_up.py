@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.support.trace import processes_of
 from tests.support.wait import wait_until
 
 DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+PATIENCE_S = 60
+"""For an answer: a server that comes back may let one wait."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,7 @@ def submit(up: Up, token: str, payload: dict[str, Any]) -> httpx.Response:
         f"{up.said['intake_url']}/api/v1/jobs",
         headers={"Authorization": f"Bearer {token}"},
         json={"kind": "leads.score", "payload": payload},
+        timeout=PATIENCE_S,
     )
 
 
@@ -42,6 +46,17 @@ def new_token(up: Up) -> str:
     return genius("token", "--org", made.stdout.strip(), environment=environment).stdout.strip()
 
 
+def children_of(up: Up) -> list[psutil.Process]:
+    """Return the live processes that it started, with what each is; one may end while it is looked at."""
+    children = []
+    for child in psutil.Process(up.process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            child.info = child.as_dict(["name", "cmdline", "status"])
+            if child.info["status"] not in DEAD:
+                children.append(child)
+    return children
+
+
 def test_it_says_where_everything_is(up: Up) -> None:
     with psycopg.connect(up.said["database_url"]) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("genius_app",)
@@ -49,9 +64,9 @@ def test_it_says_where_everything_is(up: Up) -> None:
         assert connection.execute("SELECT current_user").fetchone() == ("genius_owner",)
     with redis.Redis.from_url(up.said["redis_url"]) as client:
         assert client.ping()
-    assert httpx.get(f"{up.said['intake_url']}/readyz").status_code == 200
-    assert httpx.get(f"{up.said['intake_url']}/openapi.json").status_code == 200
-    assert httpx.get(f"{up.said['flower_url']}/healthcheck").status_code == 200
+    assert httpx.get(f"{up.said['intake_url']}/readyz", timeout=PATIENCE_S).status_code == 200
+    assert httpx.get(f"{up.said['intake_url']}/openapi.json", timeout=PATIENCE_S).status_code == 200
+    assert httpx.get(f"{up.said['flower_url']}/healthcheck", timeout=PATIENCE_S).status_code == 200
 
 
 def test_a_job_sent_to_it_runs(up: Up) -> None:
@@ -61,7 +76,8 @@ def test_a_job_sent_to_it_runs(up: Up) -> None:
     job = f"{up.said['intake_url']}/api/v1/jobs/{answer.json()['id']}"
 
     def state() -> str:
-        return str(httpx.get(job, headers={"Authorization": f"Bearer {token}"}).json()["state"])
+        bearer = {"Authorization": f"Bearer {token}"}
+        return str(httpx.get(job, headers=bearer, timeout=PATIENCE_S).json()["state"])
 
     wait_until(lambda: state() == "succeeded", 60)
 
@@ -86,10 +102,7 @@ def test_a_port_that_is_taken_is_refused(up: Up, tmp_path: Path) -> None:
 
 def test_a_worker_that_was_killed_is_started_again(up: Up) -> None:
     def workers() -> list[psutil.Process]:
-        children = [
-            child for child in psutil.Process(up.process.pid).children() if child.status() not in DEAD
-        ]
-        return [child for child in children if "worker" in child.cmdline()]
+        return [child for child in children_of(up) if "worker" in child.info["cmdline"]]
 
     (before,) = workers()
     before.kill()
@@ -101,13 +114,16 @@ def test_a_worker_that_was_killed_is_started_again(up: Up) -> None:
 def test_servers_that_were_killed_are_started_again_and_the_job_runs(up: Up) -> None:
     token = new_token(up)
     names = ("postgres", "redis-server")
-    servers = [child for child in psutil.Process(up.process.pid).children() if child.name() in names]
+    servers = [child for child in children_of(up) if child.info["name"] in names]
     assert len(servers) == 2
     for server in servers:
         server.kill()
 
     def accepted() -> bool:
-        answer = submit(up, token, {"all": True})
+        try:
+            answer = submit(up, token, {"all": True})
+        except httpx.TransportError:  # its connection may have been lost with a server
+            return False
         if answer.status_code == 202:
             ids.append(answer.json()["id"])
         return bool(ids)
@@ -116,7 +132,12 @@ def test_servers_that_were_killed_are_started_again_and_the_job_runs(up: Up) -> 
     wait_until(accepted, 60)
     job = f"{up.said['intake_url']}/api/v1/jobs/{ids[0]}"
     bearer = {"Authorization": f"Bearer {token}"}
-    wait_until(lambda: httpx.get(job, headers=bearer).json().get("state") == "succeeded", 60)
+
+    def state() -> str | None:
+        answer: dict[str, Any] = httpx.get(job, headers=bearer, timeout=PATIENCE_S).json()
+        return answer.get("state")
+
+    wait_until(lambda: state() == "succeeded", 60)
 
 
 def test_a_kill_leaves_no_process_and_a_restart_finds_everything(tmp_path: Path) -> None:
