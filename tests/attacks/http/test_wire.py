@@ -34,7 +34,7 @@ def raw(world: World, request: bytes) -> bytes:
 
 
 def exchange(host: str, port: int, request: bytes) -> bytes:
-    with socket.create_connection((host, port), timeout=3) as connection:
+    with socket.create_connection((host, port), timeout=60) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         received = b""
