@@ -201,18 +201,8 @@ def test_at_every_step_of_a_worker(
     jobs = [job.id for job in submit(scene.database, scene.tenant, work, publisher=Publisher(settings))]
     for step, job in zip(steps, jobs, strict=True):
         scene.lay(step, job, step.name)
-    command = [
-        "-A",
-        "worker.app",
-        "worker",
-        "-P",
-        "prefork",
-        "-c",
-        SLOTS[mode],
-        "-Q",
-        ",".join(LANES),
-        *INCLUDE,
-    ]
+    pool = ("-P", "prefork", "-c", SLOTS[mode], "-Q", ",".join(LANES))
+    command = ["-A", "worker.app", "worker", *pool, *INCLUDE]
     worker = faulty_process(services, scene.faults, "celery", command, told)
     for step in steps:
         scene.strike(step)
