@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.orm import Session
 
 from config.plans import PLANS, STARTER, Plan, terms_of
 from config.settings import get_settings
@@ -168,11 +169,18 @@ def publish_oldest(database: RelayDatabase, publisher: Publisher) -> int:
         rows = session.execute(oldest).all()
         publisher.publish(_waiting(row) for row in rows)
         _tell(rows)
-        # With the attempt: by now a row may stand for the next one.
-        published = [(row.organization_id, row.job_id, row.attempt) for row in rows]
-        key = tuple_(OutboxRow.organization_id, OutboxRow.job_id, OutboxRow.attempt)
-        session.execute(delete(OutboxRow).where(key.in_(published)))
+        _forget(session, rows)
     return len(rows)
+
+
+def _forget(session: Session, rows: Sequence[Any]) -> None:
+    """Delete outbox rows, except those that a claim deletes: each could wait for the other."""
+    # With the attempt: by now a row may stand for the next one.
+    columns = (OutboxRow.organization_id, OutboxRow.job_id, OutboxRow.attempt)
+    published = [(row.organization_id, row.job_id, row.attempt) for row in rows]
+    held = select(*columns).where(tuple_(*columns).in_(published)).with_for_update(skip_locked=True)
+    free = session.execute(held).all()
+    session.execute(delete(OutboxRow).where(tuple_(*columns).in_(free)))
 
 
 def _tell(rows: Sequence[Any]) -> None:

@@ -1,21 +1,24 @@
 """What lost its message, its lease or its Redis comes back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 
 from config.settings import Settings
+from models.job import OutboxRow
 from models.organization import Tenant
-from models.session import Database, RelayDatabase, relay_session
+from models.session import Database, RelayDatabase, relay_session, tenant_session
 from tests.integration.life.acts import age_outbox, leave, one, reserve, row, run, set_status
 from tests.support.kinds import LEAVE_CAMPAIGN, Leave
 from tests.support.relay_clock import RelayClock
+from tests.support.wait import wait_until
 from worker.fairshare.queue import FairQueue
 from worker.publish import Publisher
 from worker.relay import Pass, run_pass
-from worker.submit import Submission, submit
+from worker.submit import Submission, record, submit
 
 
 def test_a_waiting_job_without_a_message_gets_one_in_time(
@@ -54,6 +57,19 @@ def test_a_suspended_organizations_job_waits_until_it_is_active_again(
     assert run_pass(relay_database, publisher).published == 1
     run(settings, tenant, job.id)
     assert row(database, tenant, job.id).state == "succeeded"
+
+
+def test_the_relay_waits_for_no_claim(
+    database: Database, relay_database: RelayDatabase, tenant: Tenant, publisher: Publisher
+) -> None:
+    jobs = record(database, tenant, [leave("claimed"), leave("other")], requested_by=None, request_id=None)
+    age_outbox(database, tenant)
+    with ThreadPoolExecutor(1) as pool, tenant_session(database, tenant.organization_id) as claiming:
+        claiming.execute(delete(OutboxRow).where(OutboxRow.job_id == jobs[0].id))
+        passing = pool.submit(run_pass, relay_database, publisher)
+        wait_until(passing.done)
+        assert passing.result().published == 2
+        assert not claiming.scalars(select(OutboxRow)).all(), "the other's row has gone"
 
 
 def test_an_emptied_redis_is_rebuilt_from_postgres(
