@@ -81,7 +81,7 @@ def run_stand_in() -> Iterator[StandIn]:
         url = process.stdout.readline().strip()
         transport = httpx.HTTPTransport(retries=50)
         try:
-            with httpx.Client(base_url=url, transport=transport) as http:
+            with httpx.Client(base_url=url, transport=transport, timeout=60) as http:
                 yield StandIn(url, http)
         finally:
             process.terminate()

@@ -18,6 +18,7 @@ from tasks.analytics_calendar import Grain, Span
 from tasks.analytics_reading import totals, unique_visitors
 from tasks.analytics_rollups.job import roll_up
 from tasks.payloads import Rollup
+from tests.integration.families.beside import rounds, settle
 from worker.context import Completion
 
 Run = Callable[..., Completion]
@@ -61,8 +62,10 @@ def test_a_late_event_recounts_its_own_bucket(database: Database, organization: 
     tenant = organization()
     early, late = [hit(1), hit(20)], hit(2, visitor="w")
     record(database, tenant, early)
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     record(database, tenant, [late])
+    settle(database, tenant)
     completion = run(tenant, roll_up, Rollup())
     assert completion.result["buckets"] == 1
     assert buckets(database, tenant) == counted([*early, late])
@@ -71,6 +74,7 @@ def test_a_late_event_recounts_its_own_bucket(database: Database, organization: 
 def test_a_second_pass_changes_nothing(database: Database, organization: Organize, run: Run) -> None:
     tenant = organization()
     record(database, tenant, [hit(1), hit(30)])
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     before = buckets(database, tenant)
     assert run(tenant, roll_up, Rollup()).result["buckets"] == 0
@@ -90,6 +94,7 @@ def test_a_pass_that_fails_leaves_watermark_and_buckets_as_they_were(
     with pytest.raises(ZeroDivisionError):
         run(tenant, crash_after, Rollup())
     assert buckets(database, tenant) == {}
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     assert buckets(database, tenant) == counted([hit(1)])
 
@@ -103,6 +108,7 @@ def test_an_event_of_a_transaction_that_ends_after_the_pass_is_not_lost(
         slow.flush()
         record(database, tenant, [hit(40)])
         run(tenant, roll_up, Rollup())
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     assert buckets(database, tenant) == counted([hit(1), hit(40)])
 
@@ -135,11 +141,12 @@ def test_concurrent_writers_with_rollbacks_lose_no_event(
 ) -> None:
     tenant = organization()
     written: list[EventBody] = []
+    passes: list[None] = []
     lock, done = threading.Lock(), threading.Event()
 
     def write(seed: int) -> None:
         chance = random.Random(seed)
-        for _ in range(30):
+        for _ in rounds(30, until=lambda: len(passes) > 5):
             batch = [hit(chance.randrange(600), visitor=str(chance.randrange(9))) for _ in range(5)]
             try:
                 with tenant_session(database, tenant.organization_id) as session:
@@ -151,21 +158,20 @@ def test_concurrent_writers_with_rollbacks_lose_no_event(
             with lock:
                 written.extend(batch)
 
-    def keep_rolling() -> int:
-        passes = 0
+    def keep_rolling() -> None:
         while not done.is_set():
             run(tenant, roll_up, Rollup())
-            passes += 1
-        return passes
+            passes.append(None)
 
     with ThreadPoolExecutor(10) as threads:
         rollers = [threads.submit(keep_rolling) for _ in range(2)]
         writers = [threads.submit(write, seed) for seed in range(8)]
         wait(writers)
         done.set()
-    for writer in writers:
-        writer.result()
-    assert sum(roller.result() for roller in rollers) > 5
+    for thread in [*writers, *rollers]:
+        thread.result()
+    assert len(passes) > 5
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     assert buckets(database, tenant) == counted(written)
 
@@ -175,6 +181,7 @@ def test_keys_make_a_repeated_event_count_once(database: Database, organization:
     batch = [hit(1, key="a"), hit(2, key="b"), hit(1, key="a"), hit(3)]
     assert record(database, tenant, batch) == 3
     assert record(database, tenant, batch[:2]) == 0
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     assert buckets(database, tenant) == counted([batch[0], batch[1], batch[3]])
 
@@ -201,6 +208,7 @@ def test_the_answer_is_the_same_before_and_after_a_pass_and_without_raw_rows(
             ]
 
     raw_only = counts()
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     assert counts() == raw_only
     with tenant_session(database, tenant.organization_id) as session:
@@ -214,6 +222,7 @@ def test_unique_visitors_of_a_week_are_not_the_sum_of_its_days(
 ) -> None:
     tenant = organization()
     record(database, tenant, [hit(day * 1_440, visitor="same") for day in range(3)])
+    settle(database, tenant)
     run(tenant, roll_up, Rollup())
     span = Span(date(2026, 5, 11), date(2026, 5, 24), "UTC")
     with tenant_session(database, tenant.organization_id) as session:

@@ -19,6 +19,7 @@ from models.usage import QuotaPeriod, QuotaReservation, UsageRecord
 from tasks.catalog import SCORE_LEADS
 from tasks.payloads import AccountQuota, ScoreLeads
 from tasks.quota_accounting.job import account
+from tests.integration.families.beside import rounds
 from worker.context import Completion
 from worker.publish import get_publisher
 from worker.submit import Submission, record
@@ -185,28 +186,30 @@ def test_accounting_while_jobs_are_submitted_and_ended_finds_no_drift(
     database: Database, organization: Organize, run: Run
 ) -> None:
     tenant, done = organization(), threading.Event()
+    drifts: list[int] = []
 
-    def work(_: int) -> None:
-        for _round in range(15):
+    def work(_: int) -> int:
+        worked = 0
+        for _round in rounds(15, until=lambda: len(drifts) > 3):
             commit(database, tenant, reserve(database, tenant, 7), 5)
+            worked += 1
+        return worked
 
-    def keep_accounting() -> list[int]:
-        drifts = []
+    def keep_accounting() -> None:
         while not done.is_set():
             drifts.append(run(tenant, account, AccountQuota()).result["drifted"])
-        return drifts
 
     with ThreadPoolExecutor(5) as threads:
         accounting = threads.submit(keep_accounting)
         workers = [threads.submit(work, number) for number in range(4)]
         wait(workers)
         done.set()
-    for worker in workers:
-        worker.result()
-    assert len(accounting.result()) > 3
-    assert set(accounting.result()) == {0}
+    accounting.result()
+    worked = sum(worker.result() for worker in workers)
+    assert len(drifts) > 3
+    assert set(drifts) == {0}
     period = period_of(database, tenant)
-    assert (period.used, period.reserved) == (4 * 15 * 5, 0)
+    assert (period.used, period.reserved) == (worked * 5, 0)
     with tenant_session(database, tenant.organization_id) as session:
         used = session.execute(
             select(func.sum(UsageRecord.quantity)).where(UsageRecord.meter == METER)

@@ -274,5 +274,5 @@ def test_workers_that_repeat_each_other_make_one_report_a_tenant_and_week(
                 done += session.scalars(count).one()
         return done
 
-    wait_until(lambda: succeeded() == 30, timeout=60)
+    wait_until(lambda: succeeded() == 30, timeout=120)
     assert [len(snapshots(database, tenant)) for tenant in tenants] == [1, 1, 1]

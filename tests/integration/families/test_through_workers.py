@@ -16,6 +16,7 @@ from models.session import Database, tenant_session
 from models.social import PostState, SocialPost
 from tasks.catalog import ACCOUNT_QUOTA, PUBLISH_POST, ROLLUP, SCORE_LEADS, TRAIN_MODEL
 from tasks.payloads import AccountQuota, PublishPost, Rollup, ScoreLeads, TrainModel
+from tests.integration.families.beside import settle
 from tests.integration.families.stand_in import StandIn
 from tests.support import outcome
 from tests.support.service import Services
@@ -23,7 +24,7 @@ from tests.support.wait import wait_until
 from worker.publish import Publisher
 from worker.submit import Submission, submit
 
-SHORT_LEASE = {"GENIUS_LEASE_TIME": "2", "GENIUS_RELAY_INTERVAL": "0.5"}
+SHORT_LEASE = {"GENIUS_LEASE_TIME": "5", "GENIUS_RELAY_INTERVAL": "0.5"}
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ def test_every_family_runs_in_a_worker_and_is_charged(
         session.add_all(Lead(organization_id=tenant.organization_id, company="Acme") for _ in range(3))
         event = EventBody(name="view", occurred_at=datetime.now(UTC))
         record_events(session, tenant.organization_id, EventBatch(events=(event,)))
+    settle(database, tenant)
     services.worker(environment=SHORT_LEASE | {"GENIUS_STAND_IN_URL": stand_in.url})
     work = [
         Submission(PUBLISH_POST, PublishPost(account_id=account.id, text="hello")),

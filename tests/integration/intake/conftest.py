@@ -34,6 +34,9 @@ from tests.support.wait import wait_until
 
 Headers = dict[str, str]
 
+PATIENCE = timedelta(seconds=30)
+"""An intake waits so long for Redis: on a busy machine one that is there would be taken for absent."""
+
 
 @contextmanager
 def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
@@ -61,8 +64,10 @@ def database_urls(stack: Stack, template: str) -> Iterator[PostgresUrls]:
 @pytest.fixture(scope="module")
 def settings(stack: Stack, database_urls: PostgresUrls, queue_store: QueueStore) -> Iterator[Settings]:
     urls = database_urls.environment() | {"GENIUS_REDIS_URL": queue_store.next_url()}
-    environment = stack.environment() | urls
+    environment = stack.environment() | urls | {"GENIUS_BROKER_TIMEOUT": str(PATIENCE.total_seconds())}
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("intake.rate_limit.PATIENCE", PATIENCE)
+        patch.setattr("intake.app.REDIS_PATIENCE_S", PATIENCE.total_seconds())
         for name, value in environment.items():
             patch.setenv(name, value)
         get_settings.cache_clear()

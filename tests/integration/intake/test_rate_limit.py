@@ -1,6 +1,7 @@
 """The API's rate limit: per organization and per user, in Redis, and without it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -151,7 +152,10 @@ def redis_port(settings: Settings) -> int:
     return port
 
 
-def test_a_redis_that_falls_silent_and_comes_back_is_left_and_returned_to(settings: Settings) -> None:
+def test_a_redis_that_falls_silent_and_comes_back_is_left_and_returned_to(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intake.rate_limit.PATIENCE", timedelta(seconds=2))
     clock = [0.0]
 
     async def go(proxy: Proxy) -> None:
@@ -201,8 +205,8 @@ def test_redis_and_memory_say_the_same(settings: Settings) -> None:
             here, there = local.take(asked), await shared.take(asked)
             for one, other in zip(here, there, strict=True):
                 assert one.left == other.left
-                assert abs(one.wait - other.wait) < timedelta(seconds=5)
-                assert abs(one.full_after - other.full_after) < timedelta(seconds=5)
+                assert abs(one.wait - other.wait) < timedelta(minutes=1)
+                assert abs(one.full_after - other.full_after) < timedelta(minutes=1)
 
     with_rates(settings, act)
 
@@ -211,8 +215,10 @@ def test_calls_come_back_at_the_even_pace(settings: Settings) -> None:
     key, rate = f"{{t}}:{uuid4()}", Rate(HOUR_US // 50_000)
 
     async def act(shared: SharedRates) -> None:
+        began = time.monotonic_ns()
         readings = [(await shared.take({key: rate}))[0] for _ in range(3)]
-        assert readings[-1].left in {rate.calls - 3, rate.calls - 2}
+        meanwhile = (time.monotonic_ns() - began) // 1_000 // rate.interval_us + 1
+        assert rate.calls - 3 <= readings[-1].left <= min(rate.calls - 3 + meanwhile, rate.calls - 1)
         await asyncio.sleep(readings[-1].full_after.total_seconds())
         assert (await shared.take({key: rate}))[0].left == rate.calls - 1
 

@@ -62,7 +62,7 @@ class House:
             publish_outbox(self.relay, self.publisher)
             return done()
 
-        return wait_until(look, timeout=60)
+        return wait_until(look, timeout=120)
 
     def request_done(self, answer: httpx.Response) -> dict[str, Any]:
         """Wait for an export or erasure and return it."""
@@ -118,7 +118,7 @@ def house(
         token = mint_token(settings, acme, role=Role.OWNER)
         logs = services.started[0].log.parent
         headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=intake.url, headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=intake.url, headers=headers, timeout=60) as client:
             yield House(
                 client,
                 database,
@@ -239,7 +239,6 @@ def leave_behind(house: House, acme: Tenant, lead_id: str) -> None:
         client.set(f"elsewhere:{EMAIL.lower()}", "1")
 
 
-@pytest.mark.timeout(120)
 def test_after_an_erasure_nothing_anywhere_tells_of_the_person(
     house: House, acme: Tenant, database: Database
 ) -> None:

@@ -29,7 +29,7 @@ def at_once(acts: Sequence[Act]) -> list[httpx.Response]:
     gate = Barrier(len(acts))
 
     def send(act: Act) -> httpx.Response:
-        gate.wait(timeout=10)
+        gate.wait(timeout=60)
         return act()
 
     with ThreadPoolExecutor(len(acts)) as pool:

@@ -103,10 +103,10 @@ def test_a_domain_is_verified_while_dns_shows_its_token(
 def test_a_silent_dns_changes_nothing(
     client: httpx.Client, as_globex: Headers, dns: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intake.domain_proof.PATIENCE_S", 0.2)
     made = claim(client, as_globex, "quiet.example")
     dns.records[made["record"]] = [made["token"]]
     verified = client.post(made["verify"], headers=as_globex).json()
+    monkeypatch.setattr("intake.domain_proof.PATIENCE_S", 0.2)
     dns.silent.add(made["record"])
     assert refused(client.post(made["verify"], headers=as_globex), 409)["type"].endswith("dns-away")
     path = made["verify"].removesuffix("/verify")
