@@ -105,7 +105,9 @@ def redis_url(queue_store: QueueStore) -> str:
 @pytest.fixture
 def environment(stack: Stack, database_urls: PostgresUrls, redis_url: str) -> dict[str, str]:
     """Every GENIUS_ variable for a child process of this test."""
-    return stack.environment() | database_urls.environment() | {"GENIUS_REDIS_URL": redis_url}
+    # A Redis that answers late would be taken for absent, and the job left to a relay that few tests run.
+    patient = {"GENIUS_BROKER_TIMEOUT": "10"}
+    return stack.environment() | database_urls.environment() | {"GENIUS_REDIS_URL": redis_url} | patient
 
 
 @pytest.fixture
