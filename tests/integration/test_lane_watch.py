@@ -12,6 +12,7 @@ from redis.retry import Retry
 from intake.lane_metrics import LaneCollector
 from models.organization import Tenant
 from models.session import Database, RelayDatabase
+from tests.integration.fairshare.conftest import ManualClock
 from tests.integration.observability.exposition import samples, value
 from worker.fairshare.queue import Entry, FairQueue, Finish, Outcome, TenantSettings
 from worker.metrics import lanes
@@ -56,10 +57,12 @@ def test_shares_are_those_that_were_got_between_two_looks(client: redis.Redis) -
     queue(client, "large", 50, weight=3)
     watch = Watch(client, dict, named=2, window_s=0.0)
     watch.look()
-    lane = FairQueue(client, "scoring")
+    clock = ManualClock()
+    lane = FairQueue(client, "scoring", clock=clock)
     for _ in range(40):
         for job in lane.reserve(1):
-            lane.finish([Finish(job.token, Outcome.ACK, timedelta(seconds=1))])
+            clock.pass_by(seconds=1)
+            lane.finish([Finish(job.token, Outcome.ACK)])
     scoring = watch.look()["lanes"]["scoring"]
     shares = {tenant["tenant"]: (tenant["entitled"], tenant["received"]) for tenant in scoring["busiest"]}
     assert shares["large"][0] == pytest.approx(0.75)
